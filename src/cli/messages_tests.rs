@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 const OF_OTHERS: &[(&str, &str)] = &[
     ("apply-log-only", "xtrabackup"),
     ("format", "aws"),
-    ("incremental-dir", "xtrabackup"),
     ("lock-ddl", "xtrabackup"),
     ("long", "zstd"),
     ("lower-case-table-names", "mysqld"),

@@ -1,4 +1,4 @@
-//! What is settled before anything is read: the new backup's name, and how it is wrapped.
+//! Decisions before anything is read: the new backup's name, and its compression and encryption.
 
 use super::{Compress, ConsolidateError, ConsolidateOptions};
 use crate::codec::Compression;
@@ -15,7 +15,7 @@ pub(super) fn refused(backup: &BackupName, why: impl Into<String>) -> Consolidat
     }
 }
 
-/// Takes the new name. Names have a resolution of a second.
+/// Begins the upload under the new name. Names have a resolution of one second.
 pub(super) fn begin(
     repo: &Repository,
     newest: &Manifest,
@@ -25,7 +25,7 @@ pub(super) fn begin(
         if name.is_incremental() {
             return Err(refused(
                 name,
-                "a full backup lies outside of .incr directories: give a name without `/`",
+                "a full backup is outside of .incr directories: set ConsolidateOptions::name to a name without `/`",
             ));
         }
         return Ok(repo.begin(name, options.uploads)?);
@@ -33,7 +33,7 @@ pub(super) fn begin(
     let cluster = cluster_of(&newest.name.base()).ok_or_else(|| {
         refused(
             &newest.name,
-            "the name of its chain is not <cluster>-YYYY-MM-DD-HH:MM:SS-full: give the new one with --to-name",
+            "the name of its chain is not <cluster>-YYYY-MM-DD-HH:MM:SS-full: set ConsolidateOptions::name",
         )
     })?;
     let mut tries = 0;
@@ -51,7 +51,7 @@ pub(super) fn begin(
     }
 }
 
-/// The cluster that a full backup's name begins with.
+/// Returns the cluster in a full backup's name.
 fn cluster_of(full: &BackupName) -> Option<String> {
     let rest = full.as_str().strip_suffix("-full")?;
     let at = rest.len().checked_sub("-YYYY-MM-DD-HH:MM:SS".len())?;
@@ -60,7 +60,7 @@ fn cluster_of(full: &BackupName) -> Option<String> {
     Some(cluster.to_owned())
 }
 
-/// How the new backup is wrapped.
+/// Returns how the new backup is compressed and encrypted.
 pub(super) fn wrap_of<'a>(
     newest: &Manifest,
     options: &'a ConsolidateOptions,
@@ -79,7 +79,7 @@ pub(super) fn wrap_of<'a>(
     };
     Ok(Wrap {
         compression,
-        // Whoever gives a key wants no plain copy.
+        // If a key is given, the new backup must not be plain.
         key: options.key.as_ref(),
     })
 }

@@ -1,4 +1,4 @@
-//! The ranges of a file that are not copied: their pages are laid together and put.
+//! Ranges of a file that are not copied: their pages are merged and uploaded.
 
 use super::ConsolidateError;
 use super::cache::{Cache, Key, Parts, bytes_of};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 impl Job<'_> {
-    /// Lays the pages of a batch together and puts them.
+    /// Merges the pages of a batch and uploads them.
     pub(super) fn build(
         &self,
         window: &mut Window,
@@ -86,7 +86,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The objects that a batch needs, with the pages out of each (of the image: where each range begins).
+    /// Returns the objects that a batch needs, with the pages from each (of the image: the first
+    /// page of each range).
     fn needed(&self, window: &Window, batch: &[Piece]) -> BTreeMap<Key, Vec<u64>> {
         let mut needed: BTreeMap<Key, Vec<u64>> = BTreeMap::new();
         for piece in batch {
@@ -156,7 +157,7 @@ impl Job<'_> {
                         data.get(from..from + size)
                     })
                     .ok_or_else(|| {
-                        stored.damaged(format!("object {} does not hold page {page}", key.1))
+                        stored.damaged(format!("object {} does not contain page {page}", key.1))
                     })?;
                 self.write(batch, buffers, *page, bytes);
             }
@@ -177,7 +178,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Writes a page, or the head of one, to its place in the batch; elsewhere nothing.
+    /// Writes a page, or the head of one, into the batch; ignores pages outside of it.
     fn write(&self, batch: &[Piece], buffers: &[Mutex<Vec<u8>>], page: u64, bytes: &[u8]) {
         if page::is_zero(bytes) {
             return;
@@ -198,7 +199,7 @@ impl Job<'_> {
         buffer[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Works on items beside each other, where this file may; results in their order.
+    /// Processes items, concurrently if this file allows it; returns the results in their order.
     fn each<T: Send, R: Send>(
         &self,
         items: Vec<T>,

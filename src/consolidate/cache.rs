@@ -4,7 +4,8 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where a page comes from: the number of the source, and the object in it. The image is the last.
+/// The source of a page: the number of the source, and the object in it. The image has the last
+/// number.
 pub(super) type Key = (usize, usize);
 /// Pieces of an unwrapped object, with their offsets in its file.
 pub(super) type Parts = Vec<(u64, Bytes)>;
@@ -17,7 +18,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Takes room for so many bytes, when there is.
+    /// Reserves memory for so many bytes; returns false if there is not enough.
     pub(super) fn reserve(&self, bytes: u64, most: u64) -> bool {
         self.bytes
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| {

@@ -1,4 +1,4 @@
-//! Why no full backup was made. Nothing of it looks finished then.
+//! Errors of a consolidation. After an error there is no new finished backup.
 
 use crate::cancel::Cancelled;
 use crate::codec::CodecError;
@@ -8,15 +8,15 @@ use crate::reader::ReadError;
 use crate::store::StoreError;
 use crate::xbstream::XbstreamError;
 
-/// Why a consolidation was refused or failed. What it had put is removed again; the chain it read is
-/// untouched.
+/// The reason why a consolidation was refused or failed. The objects that it uploaded are removed;
+/// the source chain is not changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsolidateError {
-    /// The repository refused, or the backup is not in it.
+    /// The repository refused a request, or the backup is not in it.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A member can't be read, is damaged, or does not belong to the chain.
+    /// A member can't be read, is damaged, or doesn't belong to the chain.
     #[error(transparent)]
     Source(ReadError),
     /// Bytes could not be compressed or encrypted.
@@ -24,34 +24,34 @@ pub enum ConsolidateError {
     Codec {
         /// The file.
         path: String,
-        /// The codec's answer.
+        /// The error of the codec.
         source: CodecError,
     },
-    /// A path that no stream can hold.
+    /// A path that a stream can't contain.
     #[error("{path}: {source}")]
     Path {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         source: XbstreamError,
     },
-    /// It can't be done with what was given.
+    /// The consolidation is impossible with these options.
     #[error("{backup}: {why}")]
     Refused {
         /// The backup.
         backup: String,
-        /// Found, expected, and what to do.
+        /// The reason, and a remedy.
         why: String,
     },
-    /// No threads.
+    /// The threads could not be started.
     #[error("cannot start {threads}: {reason}", threads = count(threads, "thread"))]
     Threads {
-        /// How many were wanted.
+        /// Number of threads.
         threads: usize,
-        /// The system's answer.
+        /// The error of the system.
         reason: String,
     },
-    /// Somebody asked to stop.
+    /// The consolidation was cancelled.
     #[error("stopped; what was uploaded has been removed again")]
     Interrupted,
 }
@@ -63,7 +63,7 @@ impl From<Cancelled> for ConsolidateError {
 }
 
 impl From<ReadError> for ConsolidateError {
-    /// What both can say has one form.
+    /// Converts errors that both types have to the same variant.
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Store(error) => Self::Store(*error),

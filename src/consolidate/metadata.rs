@@ -1,12 +1,12 @@
-//! The two metadata files that say whether a backup is a full one.
+//! The two metadata files that record whether a backup is a full one.
 
 use crate::innodb::Lsn;
 use crate::manifest::{BackupType, Checkpoints, Wrap};
 
-/// `xtrabackup_checkpoints` of the same backup as a full one.
+/// Returns `xtrabackup_checkpoints` of the same backup as a full one.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// The fault of the file.
 pub(super) fn checkpoints(text: &[u8]) -> Result<String, String> {
     let found = Checkpoints::parse(text)?;
     let full = Checkpoints {
@@ -17,8 +17,8 @@ pub(super) fn checkpoints(text: &[u8]) -> Result<String, String> {
     Ok(full.to_string())
 }
 
-/// `xtrabackup_info` of the same backup as a full one: the lines that tell of an incremental, and who it
-/// is, are other ones.
+/// Returns `xtrabackup_info` of the same backup as a full one: the lines about an incremental, and
+/// the identity of the backup, are replaced.
 pub(super) fn info(text: &str, id: &str, name: &str, wrap: &Wrap<'_>) -> String {
     let yes = |is: bool, word| if is { word } else { "N" };
     let mut out = String::with_capacity(text.len() + 64);

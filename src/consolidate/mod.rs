@@ -1,26 +1,28 @@
-//! A new full backup out of a chain, in its repository, without the database: a *synthetic full*.
+//! Creates a full backup from a chain, in its repository, without the database: a *synthetic full*.
 //!
-//! A member of a chain is the newest version of each page in it and before it, and its redo log
-//! (`docs/design.md#overlap`); a full backup is every page and a redo log. So the new backup has the pages that a
-//! restore would merge, and the redo log, small files and metadata of the member. It restores to what
-//! the member restores to, by lsnap and, after `lsnap cloud get`, by xtrabackup: nothing in it tells it
-//! from a full backup that was taken at that time.
+//! The content of a chain's member is the newest version of each page in it and the members before
+//! it, and its redo log (`docs/design.md#overlap`); a full backup is every page and a redo log. So
+//! the new backup has the pages that a restore would merge, and the redo log, small files and
+//! metadata of the member. Restoring it gives the same result as restoring the member, with lsnap
+//! and, after `lsnap cloud get`, with xtrabackup: it has the same form as a full backup made at
+//! that time.
 //!
 //! ```text
 //! file of a tablespace: window by window (2^20 pages)
-//!     headers of the deltas' clusters -> which member has the newest version of each page
-//!     range of the image in which no delta has a page -> its object is copied inside of the store
-//!     other ranges -> fetched, laid over one another, every page checked, wrapped, put
+//!     headers of the deltas' clusters -> the member with the newest version of each page
+//!     range of the image without a page in a delta -> its object is copied within the store
+//!     other ranges -> fetched, merged, every page checked, wrapped, uploaded
 //! ```
-//! Memory does not grow with the data: a window's table of pages, the ranges of one batch, and a cache
-//! of fetched objects whose pages are needed again by the next batches. A delta's pages mostly ascend,
-//! so that cache needs about one object a member; with less of it objects are fetched again.
+//! Memory doesn't grow with the data: the table of pages of a window, the ranges of one batch, and
+//! a cache of fetched objects whose pages the next batches need again. The pages of a delta mostly
+//! ascend, so the cache needs about one object for each member; if it is smaller, objects are
+//! fetched again.
 //!
-//! **The next incremental** stands on the new full backup as on any other: `backup --incremental` takes
-//! the newest full backup of the server and the end of its chain. The synthetic full counts as old as
-//! the member it was made of (`started_at` is the member's), so one that was made of an older member
-//! never passes for the latest state. Its id is new: incrementals of the old chain stay where they are,
-//! and once nobody needs them, the old chain can be deleted.
+//! **The next incremental** uses the new full backup like any other: `backup --incremental` uses
+//! the newest full backup of the server and the end of its chain. The age of the synthetic full is
+//! that of its source member (it has the same `started_at`), so one that was made from an older
+//! member is not taken for the latest state. Its id is new: incrementals of the old chain keep
+//! their base, and when they are no longer needed, the old chain can be deleted.
 
 mod begin;
 mod build;
@@ -46,44 +48,45 @@ use crate::manifest::{BackupName, PackChoice};
 use crate::reader::resources;
 use serde::Serialize;
 
-/// How the new backup's files are compressed.
+/// The compression of the new backup's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compress {
-    /// As those of the member that it is made of.
+    /// The same as that of the source member.
     #[default]
     Keep,
-    /// Not at all.
+    /// None.
     Not,
-    /// So.
+    /// This one.
     With(Compression),
 }
 
-/// How a chain is to be consolidated.
+/// Options of a consolidation.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ConsolidateOptions {
-    /// The new backup's name; default: the chain's cluster and the present time.
+    /// The new backup's name; default: the chain's cluster and the current time.
     pub name: Option<BackupName>,
-    /// Threads that fetch, lay together and wrap.
+    /// Number of threads that fetch, merge and wrap.
     pub threads: usize,
-    /// Objects that are written at the same time.
+    /// Number of concurrent uploads of objects.
     pub uploads: usize,
-    /// Bytes of pages and objects held at one time; at least about 100 MiB are used.
+    /// Bytes of pages and objects in memory at the same time; at least about 100 MiB are used.
     pub memory: usize,
-    /// What encrypted members are decrypted with. When the member is encrypted, so is the new backup.
+    /// The key of encrypted members. If the source member is encrypted, so is the new backup.
     pub key: Option<Key>,
-    /// Take members that the key proves nothing of: plain ones, and those whose MAC has the first form.
+    /// Accept members that the key doesn't authenticate: plain ones, and those whose MAC has the
+    /// first form.
     pub accept_unauthenticated: bool,
-    /// How files are compressed.
+    /// The compression of files.
     pub compress: Compress,
-    /// Whether small files share objects.
+    /// The choice whether small files share objects.
     pub pack_small_files: PackChoice,
-    /// Ends the consolidation early.
+    /// Cancels the consolidation.
     pub cancel: Cancel,
-    /// Bytes of a range that is built; for tests.
+    /// Length of a built range in bytes; for tests.
     #[doc(hidden)]
     pub range_bytes: usize,
-    /// Pages of a window; for tests.
+    /// Number of pages in a window; for tests.
     #[doc(hidden)]
     pub window_pages: u64,
 }
@@ -106,29 +109,29 @@ impl Default for ConsolidateOptions {
     }
 }
 
-/// What was made.
+/// The report of a consolidation.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct ConsolidateReport {
     /// The new full backup.
     pub name: BackupName,
-    /// The member that it equals.
+    /// The member with the same content.
     pub of: BackupName,
     /// The members that were read, the full backup first.
     pub chain: Vec<BackupName>,
-    /// Objects of the new backup.
+    /// Number of objects of the new backup.
     pub objects: u64,
-    /// Their bytes.
+    /// Length of these objects in bytes.
     pub stored_bytes: u64,
-    /// Objects that were copied inside of the store.
+    /// Number of objects that were copied within the store.
     pub copied_objects: u64,
-    /// Their bytes.
+    /// Length of these objects in bytes.
     pub copied_bytes: u64,
-    /// Bytes that were fetched.
+    /// Number of bytes that were fetched.
     pub fetched_bytes: u64,
-    /// Pages that were fetched and checked.
+    /// Number of pages that were fetched and checked.
     pub checked_pages: u64,
-    /// What a person should know.
+    /// Warnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Files that are no tablespace's: as they are in the newest member, or rewritten.
+//! Files other than tablespaces: unchanged from the newest member, or rewritten.
 
 use super::run::{Run, Sum};
 use super::write::{Writer, wrapped};
@@ -8,15 +8,17 @@ use crate::reader::stored::Stored;
 use crate::reader::{ReadError, content, spaces};
 use bytes::Bytes;
 
-/// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
+/// The last file except for the manifest: xbcloud takes its existence as the sign that a backup is
+/// complete.
 const TABLESPACES: &str = "xtrabackup_tablespaces";
 const INFO: &str = "xtrabackup_info";
 
-/// Files that were put: each with its entry in the newest member, and its bytes.
+/// Uploaded files: each with its entry in the newest member, and its length in bytes.
 type Open<'a> = Vec<(Writer<'a>, &'a FileEntry, u64)>;
 
 impl Run<'_> {
-    /// Makes them all: `files` gets their entries, `sum` what was copied. `id` is the new backup's.
+    /// Uploads these files: their entries are added to `files`, the copied bytes to `sum`. `id` is
+    /// the new backup's.
     pub(super) fn others(
         &self,
         id: &str,
@@ -29,7 +31,7 @@ impl Run<'_> {
         let mut open = Open::new();
         for entry in others {
             if entry.plain_path() == TABLESPACES {
-                // It is stored when everything else is.
+                // It is stored after all others.
                 finish(&mut open, files, sum)?;
             }
             open.push(self.other(entry, id)?);
@@ -37,7 +39,7 @@ impl Run<'_> {
         finish(&mut open, files, sum)
     }
 
-    /// A file that is no tablespace's: as it is in the newest member, or rewritten.
+    /// Uploads a file other than a tablespace: unchanged from the newest member, or rewritten.
     fn other<'w>(
         &'w self,
         entry: &'w FileEntry,
@@ -84,7 +86,8 @@ impl Run<'_> {
         Ok((out, entry, entry.bytes))
     }
 
-    /// The text of a file that says whether the backup is a full one; `None` for other files.
+    /// Returns the text of a file that records whether the backup is a full one; `None` for other
+    /// files.
     fn rewritten(&self, stored: Stored<'_>, id: &str) -> Result<Option<String>, ConsolidateError> {
         Ok(match stored.entry.plain_path() {
             CHECKPOINTS => {
@@ -102,7 +105,7 @@ impl Run<'_> {
         })
     }
 
-    /// The bytes of an object, zeros in the place of holes.
+    /// Returns the bytes of an object, with zeros in place of holes.
     fn plain_object(
         &self,
         stored: Stored<'_>,
@@ -112,7 +115,7 @@ impl Run<'_> {
         let mut data = Vec::new();
         self.fetcher
             .each::<ReadError>(stored, index, &mut |offset, piece| {
-                // A plain file may have holes, which take no bytes.
+                // A plain file can have holes, which have no bytes.
                 let at = usize::try_from(offset - object.offset).unwrap_or(usize::MAX);
                 if at > data.len() {
                     data.resize(at, 0);
@@ -123,7 +126,8 @@ impl Run<'_> {
         Ok(data)
     }
 
-    /// Files keep their compression; when another one is wanted, those that had one get it.
+    /// Returns the wrapping of a file. Files keep their compression; if another one is requested,
+    /// all files get it except for `xtrabackup_checkpoints`.
     fn wrap_other(&self, entry: &FileEntry) -> Wrap<'_> {
         let wrapping = entry.wrapping.clone().unwrap_or_default();
         let name = entry.plain_path();
@@ -142,7 +146,7 @@ impl Run<'_> {
     }
 }
 
-/// Waits for files that were put.
+/// Waits for uploaded files.
 fn finish(
     open: &mut Open<'_>,
     files: &mut Vec<FileEntry>,

@@ -1,4 +1,4 @@
-//! The whole consolidation: the chain, the files, the manifest.
+//! The consolidation: the chain, the files, the manifest.
 
 use super::begin::{begin, refused, wrap_of};
 use super::space::{Done, Job};
@@ -20,16 +20,17 @@ use crate::store::{Repository, StoreError, Upload, windows};
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 
-/// Bytes that one worker may hold at least: a range, the object it comes from, and both once more while
-/// they are unwrapped, wrapped, received and sent.
+/// Bytes that one worker can use at least: a range, the object that contains it, and both a second
+/// time while they are unwrapped, wrapped, received and sent.
 const WORKER: u64 = 48 << 20;
-/// The ranges among them; the rest is for an object of the usual size.
+/// Bytes of the ranges among them; the rest is for an object of the usual size.
 const RANGES: u64 = 16 << 20;
 
-/// Makes a full backup that equals the member `name` (anything that `Repository::resolve` takes).
+/// Creates a full backup with the content of the member `name` (any name that `Repository::resolve`
+/// accepts).
 ///
 /// # Errors
-/// [`ConsolidateError`]; nothing looks finished then, and what was put is removed.
+/// [`ConsolidateError`]; the uploaded objects are removed, and there is no new finished backup.
 pub fn consolidate(
     repo: &Repository,
     name: &str,
@@ -50,7 +51,7 @@ pub fn consolidate(
     };
     let wrap = wrap_of(newest, options)?;
     let upload = begin(repo, newest, options)?;
-    progress.note(&format!("{} is made of {}", upload.name(), newest.name));
+    progress.note(&format!("creating {} from {}", upload.name(), newest.name));
     let counters = Counters::new(manifests.len());
     let _windows = repo.reading(&manifests, options.memory as u64);
     let run = Run {
@@ -98,7 +99,7 @@ pub fn consolidate(
     })
 }
 
-/// Refuses a chain that can't be merged, or that the key proves nothing of.
+/// Refuses a chain that can't be merged, or that the key doesn't authenticate.
 fn admit(
     repo: &Repository,
     options: &ConsolidateOptions,
@@ -114,14 +115,13 @@ fn admit(
         tracing::warn!("{accepted}");
     }
     if options.key.is_none() && repo.is_encrypted_only()? {
-        let why =
-            "the repository takes encrypted backups only: give --decrypt and --encrypt-key-file";
+        let why = "the repository takes encrypted backups only: set ConsolidateOptions::key";
         return Err(refused(name, why));
     }
     Ok(())
 }
 
-/// What the workers share.
+/// The values that the workers share.
 pub(super) struct Run<'a> {
     pub(super) options: &'a ConsolidateOptions,
     /// Newest first.
@@ -129,13 +129,13 @@ pub(super) struct Run<'a> {
     pub(super) newest: &'a Manifest,
     layout: &'a Layout,
     pub(super) wrap: Wrap<'a>,
-    /// Whether small files share objects.
+    /// The choice whether small files share objects.
     packs: bool,
     pub(super) upload: &'a Upload,
     pub(super) fetcher: Fetcher<'a>,
 }
 
-/// What was done, added up.
+/// The sum of the results.
 #[derive(Default)]
 pub(super) struct Sum {
     pages: PageCounts,
@@ -179,14 +179,14 @@ impl Run<'_> {
         Ok((manifest, sum))
     }
 
-    /// What the workers may hold, in bytes.
+    /// Returns the memory of all workers in bytes.
     fn memory(&self) -> u64 {
         let memory = self.options.memory as u64;
         memory.saturating_sub(windows::reserved_bytes(self.manifests, memory))
     }
 
-    /// The tablespaces: large files one at a time with their ranges beside each other, small ones
-    /// beside each other.
+    /// Creates the tablespaces: large files one at a time with their ranges concurrently, small
+    /// files concurrently.
     fn spaces(&self, workers: usize) -> Result<Vec<Done<'_>>, ConsolidateError> {
         let large = |file: &FilePlan| file.bytes / (8 << 20) >= 4 * workers as u64;
         let keep = self.memory() / 4;
@@ -198,7 +198,7 @@ impl Run<'_> {
         let small: Vec<_> = files()
             .filter(|(_, file)| workers == 1 || !large(file))
             .collect();
-        // Handed out one by one, so that all workers read from the same windows of packs.
+        // One file at a time, so that all workers read from the same windows of packs.
         let small = small.into_iter().par_bridge().map(|(number, file)| {
             let made = self.space(file, 1, keep / workers as u64)?;
             Ok((number, made))
@@ -262,7 +262,7 @@ impl Run<'_> {
             ReadError::damaged(
                 &self.newest.name,
                 "lsnap_manifest.json",
-                format!("file {entry} of member {member} is not there"),
+                format!("file {entry} of member {member} does not exist"),
             )
         })
     }
@@ -273,8 +273,8 @@ impl Run<'_> {
             id,
             name: self.upload.name().clone(),
             kind: BackupKind::Full,
-            // The state is as old as the member: what asks for the newest must not take an older
-            // state for it because it was written later.
+            // The state is as old as the member: a search for the newest backup must not choose an
+            // older state because it was written later.
             started_at: self.newest.started_at,
             finished_at: finished_at(self.newest),
             lsn: LsnRange {
@@ -307,7 +307,7 @@ impl Sum {
         pages.verified += done.pages.verified;
         pages.zero += done.pages.zero;
         pages.unverifiable += done.pages.unverifiable;
-        // Copied unread: their digests stand for them.
+        // They were copied without being read; their digests prove them.
         pages.skipped += done.pages.skipped + done.copied_pages;
     }
 }

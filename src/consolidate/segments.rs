@@ -1,22 +1,23 @@
-//! How a file is divided: by the objects of its image, which may then be copied whole.
+//! The division of a file into segments: by the objects of its image, which can then be copied as a
+//! whole.
 
 use crate::reader::stored::Stored;
 use std::ops::Range;
 
-/// The file as the objects of its image divide it, and what lies behind them.
+/// Iterates over the segments of a file: the objects of its image, and the pages after them.
 pub(super) struct Segments<'a> {
     image: Option<Stored<'a>>,
     index: usize,
     size: u64,
-    /// Pages that have been given out.
+    /// Number of pages that were already returned.
     at: u64,
     pages: u64,
-    /// Longest segment without an end of its own.
+    /// Length of the longest segment in pages.
     most: u64,
 }
 
 impl<'a> Segments<'a> {
-    /// Of a file of `bytes` bytes in pages of `size`; no segment is longer than `most` pages.
+    /// Divides a file of `bytes` bytes in pages of `size`; no segment is longer than `most` pages.
     pub(super) fn of(image: Option<Stored<'a>>, size: u64, bytes: u64, most: u64) -> Self {
         Self {
             image,
@@ -42,7 +43,7 @@ impl Iterator for Segments<'_> {
                 // Rounded down: an object that begins within a page is refused when it is read.
                 let end = (image.end_of(self.index) / self.size).min(self.pages);
                 if end > from {
-                    // A hole may be longer than a window.
+                    // A hole can be longer than a window.
                     self.at = end.min(from + self.most);
                     return Some((from..self.at, Some(self.index)));
                 }

@@ -1,4 +1,4 @@
-//! One file of a tablespace: what no delta touches is copied, the rest is laid together.
+//! One file of a tablespace: objects without a page in a delta are copied, other pages are merged.
 
 use super::cache::Cache;
 use super::segments::Segments;
@@ -20,13 +20,13 @@ pub(super) struct Job<'a> {
     pub(super) options: &'a ConsolidateOptions,
     pub(super) file: &'a FilePlan,
     pub(super) space: &'a SpaceFile,
-    /// The newest version, by whose description pages are judged.
+    /// The newest version, whose entry determines the checks of pages.
     pub(super) newest: Stored<'a>,
     /// Deltas, newest first.
     pub(super) deltas: Vec<Stored<'a>>,
-    /// The whole file below them.
+    /// The whole file, which is older.
     pub(super) image: Option<Stored<'a>>,
-    /// Whether ranges of this file are worked on beside each other, and how many at once.
+    /// How many ranges of this file are processed concurrently.
     pub(super) batch: usize,
     /// Bytes of fetched objects that are kept for the next batches.
     pub(super) cache: u64,
@@ -35,15 +35,15 @@ pub(super) struct Job<'a> {
 /// A run of the file.
 pub(super) struct Piece {
     pub(super) pages: Range<u64>,
-    /// The object of the image that holds these pages.
+    /// The object of the image that contains these pages.
     pub(super) image: Option<usize>,
-    /// It is that object, whole, and nothing newer.
+    /// True if the piece is that object, completely, without a newer page.
     whole: bool,
 }
 
-/// What was done to one file.
+/// The result for one file.
 pub(super) struct Done<'a> {
-    /// All of it was put.
+    /// The writer, to which all pieces were passed.
     pub(super) out: Writer<'a>,
     pub(super) role: FileRole,
     pub(super) bytes: u64,
@@ -56,7 +56,7 @@ impl Job<'_> {
         self.file.page_size.bytes() as u64
     }
 
-    /// Makes the file.
+    /// Creates the file.
     pub(super) fn run<'w>(&self, mut out: Writer<'w>) -> Result<Done<'w>, ConsolidateError> {
         let check = PageCheck::of(self.fetcher, self.image.unwrap_or(self.newest))?
             .up_to(self.newest.manifest.lsn.last_lsn);
@@ -117,7 +117,7 @@ impl Job<'_> {
         })
     }
 
-    /// Cuts segments into ranges that are copied or built.
+    /// Divides segments into ranges that are copied or built.
     fn pieces(
         &self,
         window: &mut Window,
@@ -154,7 +154,7 @@ impl Job<'_> {
         pieces
     }
 
-    /// Whether an object of the image may stand for these pages as it is.
+    /// Returns whether an object of the image can be copied for these pages.
     fn is_whole(&self, out: &Writer<'_>, pages: &Range<u64>, index: usize) -> bool {
         let Some(image) = self.image else {
             return false;
@@ -166,16 +166,17 @@ impl Job<'_> {
         let end = pages.end * self.size();
         image.entry.path.as_stored() == out.path()
             && image.entry.wrapping == out.wrap().wrapping()
-            // Without a digest nobody could tell what was copied.
+            // Without a digest the copied bytes would not be proven.
             && object.digest.is_some()
             && object.offset == pages.start * self.size()
             && image.end_of(index) == end
-            // The object that ends its file ends this one too.
+            // The object that ends its file must end this one too.
             && (!last || end == self.file.bytes)
     }
 
-    /// Copies a range; one that does not fit because ranges before it have other lengths now (a wrapped
-    /// file) is fetched and put instead. Gives the number of pages that were not looked at.
+    /// Copies a range. If it doesn't fit, because ranges before it have other lengths now (a
+    /// wrapped file), it is fetched and uploaded instead. Returns the number of pages that were not
+    /// checked.
     fn copy(
         &self,
         out: &mut Writer<'_>,
@@ -216,8 +217,8 @@ impl Job<'_> {
         Ok(0)
     }
 
-    /// Checks every page of a built range; `None`: they are all zero. Page 0 is made where a restore
-    /// would make it.
+    /// Checks every page of a built range; returns `None` if all are zero. Page 0 is created if a
+    /// restore would create it.
     pub(super) fn prove(
         &self,
         window: &Window,
@@ -262,8 +263,8 @@ impl Job<'_> {
     }
 }
 
-/// Length of the payload of an object: of a wrapped file the distance to the next one. The last one of
-/// such a file has none: nothing follows that would need to know.
+/// Returns the length of the payload of an object: in a wrapped file, the distance to the next one.
+/// For the last object of such a file it is 0, because no object follows that would need it.
 fn stored_bytes(image: Stored<'_>, index: usize, object: &ObjectEntry) -> Option<u64> {
     match image.entry.objects.get(index + 1) {
         _ if image.entry.wrapping.is_none() => Some(0),

@@ -1,4 +1,4 @@
-//! Which member has the newest version of each page of a window, and where in its delta.
+//! The newest version of each page of a window: the member, and the position in its delta.
 
 use crate::innodb::PageSize;
 use crate::reader::ReadError;
@@ -8,20 +8,21 @@ use crate::reader::stored::Stored;
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// A table of one window: 6 bytes a page.
+/// The table of one window: 6 bytes for each page.
 pub(super) struct Window {
     first: u64,
-    /// Of each page the delta that has it, counted from 1 and from the newest; 0: none.
+    /// For each page the number of the delta that has it, counted from 1 and from the newest; 0:
+    /// none.
     delta: Vec<u16>,
     /// The page's position in that delta, in pages.
     slot: Vec<u32>,
-    /// Of each object of a delta, the pages that are still to be taken out of it; of each of the image,
-    /// the ranges.
+    /// For each object of a delta, the number of pages that are still needed from it; for each
+    /// object of the image, the number of ranges.
     pub(super) wanted: HashMap<(usize, usize), u64>,
 }
 
 impl Window {
-    /// Goes through the headers of `deltas`, newest first.
+    /// Reads the headers of `deltas`, newest first.
     pub(super) fn of(
         fetcher: &Fetcher<'_>,
         deltas: &[Stored<'_>],
@@ -47,7 +48,7 @@ impl Window {
                     }
                     let at = (page - pages.start) as usize;
                     if window.delta[at] == mine {
-                        return Err(stored.damaged(format!("it holds page {page} twice")));
+                        return Err(stored.damaged(format!("it has page {page} twice")));
                     }
                     if window.delta[at] == 0 {
                         window.delta[at] = mine;
@@ -73,20 +74,21 @@ impl Window {
         }
     }
 
-    /// The delta that has a page, counted from the newest, and the page's position in it.
+    /// Returns the newest delta with a page, counted from the newest, and the page's position in
+    /// it.
     pub(super) fn newest(&self, page: u64) -> Option<(usize, u32)> {
         let at = usize::try_from(page.checked_sub(self.first)?).ok()?;
         let delta = usize::from(*self.delta.get(at)?).checked_sub(1)?;
         Some((delta, *self.slot.get(at)?))
     }
 
-    /// Whether a delta has a page of the range.
+    /// Returns whether a delta has a page of the range.
     pub(super) fn changed(&self, pages: Range<u64>) -> bool {
         pages.into_iter().any(|page| self.newest(page).is_some())
     }
 }
 
-/// The object of a stored file that holds the byte at `offset`.
+/// Returns the object of a stored file that contains the byte at `offset`.
 pub(super) fn object_at(stored: &Stored<'_>, offset: u64) -> usize {
     let objects = &stored.entry.objects;
     objects

@@ -1,4 +1,5 @@
-//! One file of the new backup: pieces in ascending order, wrapped, framed and put; or copied.
+//! One file of the new backup: its pieces in ascending order, wrapped, framed and uploaded, or
+//! copied.
 
 use super::ConsolidateError;
 use crate::manifest::{
@@ -17,30 +18,30 @@ pub(super) fn wrapped(wrap: Wrap<'_>, path: &str, data: Bytes) -> Result<Bytes, 
         })
 }
 
-/// The file as it is being written.
+/// A file while it is written.
 pub(super) struct Writer<'a> {
     upload: &'a Upload,
     wrap: Wrap<'a>,
     path: String,
     index: u64,
-    /// Length of the file as stored so far.
+    /// Length of the stored file so far, in bytes.
     stored: u64,
-    /// Whether it may share an object.
+    /// True if it may share an object with other files.
     packs: bool,
-    /// Where a hole began that no object holds yet.
+    /// Offset of a hole that is not in an object yet.
     hole: Option<u64>,
-    /// Where each object begins in the file as stored.
+    /// Offset of each object in the stored file.
     starts: Vec<u64>,
     ended: bool,
-    /// Objects that were copied inside of the store, and their bytes.
+    /// Number of objects that were copied within the store, and their bytes.
     pub(super) copied_objects: u64,
     pub(super) copied_bytes: u64,
-    /// Bytes of files that went from pack to pack, or out of one.
+    /// Bytes of files that were moved between packs, or out of one.
     pub(super) moved_bytes: u64,
 }
 
 impl<'a> Writer<'a> {
-    /// `packs`: small files share objects.
+    /// Creates a writer; `packs`: small files share objects.
     pub(super) fn new(upload: &'a Upload, wrap: Wrap<'a>, name: &str, packs: bool) -> Self {
         Self {
             upload,
@@ -66,13 +67,12 @@ impl<'a> Writer<'a> {
         self.wrap
     }
 
-    /// The next `length` bytes, from `offset` on, are zeros that need no bytes. Only of a file that is
-    /// not wrapped.
+    /// Adds a hole from `offset` to the next piece. Only for files that are not wrapped.
     pub(super) fn hole(&mut self, offset: u64) {
         self.hole.get_or_insert(offset);
     }
 
-    /// The next bytes, wrapped already.
+    /// Adds the next bytes, which are already wrapped.
     pub(super) fn put(
         &mut self,
         offset: u64,
@@ -109,13 +109,13 @@ impl<'a> Writer<'a> {
         self.ended |= last;
     }
 
-    /// Whether the object `entry`, of the same file and with the same wrapping, could stand here.
+    /// Returns whether the object `entry`, of the same file and with the same wrapping, can be
+    /// copied here.
     pub(super) fn fits(&self, entry: &ObjectEntry) -> bool {
         self.wrap.is_none() || entry.at == Some(StoredOffset(self.stored))
     }
 
-    /// The next bytes are those of an object that [`Self::fits`]. `stored` is the length of its
-    /// payload.
+    /// Adds a copy of an object that [`Self::fits`]. `stored` is the length of its payload.
     pub(super) fn copy(
         &mut self,
         from: &BackupName,
@@ -124,7 +124,7 @@ impl<'a> Writer<'a> {
         last: bool,
     ) -> Result<(), ConsolidateError> {
         if let Some(begins) = self.hole.take() {
-            // A hole that no range follows: an object of its own.
+            // The hole is not followed by a range, so it gets an object of its own.
             self.hole_object(begins, entry.offset, false)?;
         }
         let packed = entry.pack.is_some();
@@ -154,7 +154,7 @@ impl<'a> Writer<'a> {
         self.put(to, Bytes::new(), last)
     }
 
-    /// Ends the file, of `bytes` bytes.
+    /// Ends the file, which has `bytes` bytes.
     pub(super) fn end(&mut self, bytes: u64) -> Result<(), ConsolidateError> {
         if self.ended {
             return Ok(());
@@ -166,8 +166,8 @@ impl<'a> Writer<'a> {
         self.put(bytes, data, true)
     }
 
-    /// Ends the file and waits for its objects. When files share objects, not before all were put that may
-    /// share one with it: waiting sends what was collected.
+    /// Ends the file and waits for its objects. If files share objects, it must be called after all
+    /// files were added that can be in the same pack, because waiting uploads the pack.
     pub(super) fn finish(
         mut self,
         role: FileRole,

@@ -1,27 +1,28 @@
-//! Who made a manifest: its MAC is made, and checked, with the key of the backup.
+//! The MAC of a manifest: made and checked with the key of the backup.
 
 use super::{CompressionFormat, EncryptionAlgorithm, Mac, Manifest, ManifestError, document};
 
-/// What a manifest's MAC proves.
+/// The result of checking a manifest's MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authenticity {
-    /// There is none, and no file is encrypted.
+    /// The manifest has no MAC, and no file is encrypted.
     Plain,
-    /// Files are encrypted, but there is no MAC.
+    /// Files are encrypted, but the manifest has no MAC.
     Stripped,
-    /// The holder of the key wrote every byte of the manifest.
+    /// The MAC is right: the manifest was written with the key, every byte of it.
     Proven,
-    /// The MAC has the first form and is right: the holder of the key wrote some of the fields.
+    /// The MAC has the first form and is right: the fields that it covers were written with the
+    /// key.
     FirstForm,
-    /// The MAC is not the one that any of the keys gives.
+    /// None of the keys gives this MAC.
     Wrong,
 }
 
 impl Manifest {
-    /// Gives the manifest its MAC. Nothing of it may be changed afterwards.
+    /// Computes the MAC of the manifest and sets it. The manifest must not be changed afterwards.
     ///
     /// # Errors
-    /// [`ManifestError::Refused`] when it can't be written as JSON.
+    /// [`ManifestError::Refused`] if the manifest can't be written as JSON.
     pub fn authenticate(&mut self, key: &[u8; 32]) -> Result<(), ManifestError> {
         self.mac = Some(Mac::unmade());
         let document = document::without_digits(self).map_err(|reason| {
@@ -32,20 +33,21 @@ impl Manifest {
         Ok(())
     }
 
-    /// Remembers the document that the manifest was read from, for its MAC.
+    /// Stores the hash of the document that the manifest was read from, for checking its MAC.
     pub(crate) fn read_from(&mut self, json: &[u8]) {
         if let Some(mac) = &mut self.mac {
             mac.read_with(document::hash_without_digits(json));
         }
     }
 
-    /// Whether the backup is meant to be encrypted: it has a MAC or an encrypted file.
+    /// Returns whether the backup is meant to be encrypted: it has a MAC or an encrypted file.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.mac.is_some() || self.encryption().is_some()
     }
 
-    /// The algorithm of its encrypted files, if there are any.
+    /// Returns the encryption algorithm of the first encrypted file; `None` if no file is
+    /// encrypted.
     #[must_use]
     pub fn encryption(&self) -> Option<&str> {
         let wrappings = self.files.iter().filter_map(|file| file.wrapping.as_ref());
@@ -54,7 +56,8 @@ impl Manifest {
             .next()
     }
 
-    /// How its files are compressed, if they are.
+    /// Returns the compression format of the first compressed file; `None` if no file is
+    /// compressed.
     #[must_use]
     pub fn compression(&self) -> Option<&str> {
         let wrappings = self.files.iter().filter_map(|file| file.wrapping.as_ref());
@@ -63,7 +66,7 @@ impl Manifest {
             .next()
     }
 
-    /// What the MAC proves to the holder of these keys (the forms of one key).
+    /// Checks the MAC with these keys (all forms of one key).
     #[must_use]
     pub fn authenticity(&self, keys: &[[u8; 32]]) -> Authenticity {
         let Some(mac) = &self.mac else {

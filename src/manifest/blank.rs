@@ -1,5 +1,6 @@
-//! A manifest of nothing, to be filled in where not every field is known or matters: of a backup that another
-//! program made, and in tests. A backup of this program names every field, so that a new one is not forgotten.
+//! An empty manifest, for callers that don't know every field or don't need it: backups that
+//! another program made, and tests. A backup by lsnap sets every field itself, so that a new field
+//! is not forgotten.
 
 use chrono::DateTime;
 
@@ -9,9 +10,9 @@ use crate::manifest::{
 };
 
 impl Manifest {
-    /// The manifest of a full backup of an unknown server, without files, at LSN 0: for
-    /// `Manifest { files, ..Manifest::blank(name) }`. Until id and server are filled in it is refused by
-    /// [`Manifest::check`].
+    /// Returns the manifest of a full backup of an unknown server, without files, at LSN 0, for
+    /// `Manifest { files, ..Manifest::blank(name) }`. [`Manifest::check`] refuses it until id and
+    /// server are set.
     #[must_use]
     pub fn blank(name: BackupName) -> Self {
         Self {
@@ -47,8 +48,9 @@ impl Manifest {
 }
 
 impl Manifest {
-    /// The same manifest without files, and without what belongs to the backup itself: id, base, digest and MAC. A
-    /// manifest grows with the database, so its files aren't copied to be thrown away.
+    /// Returns the same manifest without files and without the fields of the backup itself: id,
+    /// base, digest and MAC. A manifest grows with the database, so the list of files is not
+    /// copied.
     #[must_use]
     pub(crate) fn without_files(&self) -> Self {
         Self {
@@ -71,7 +73,7 @@ impl Manifest {
 }
 
 impl ServerIdentity {
-    /// An unknown server, with pages of the default size.
+    /// Returns an unknown server, with pages of the default size.
     #[must_use]
     pub const fn blank() -> Self {
         Self {

@@ -1,5 +1,6 @@
-//! The manifest: what a finished backup consists of. It is the last object of a backup; without it
-//! there is none. How its bytes are protected and stored is in [`crate::manifest::document`].
+//! The manifest: the content of a finished backup. It is the last object that a backup writes;
+//! without it, the backup is not finished. [`crate::manifest::document`] describes how its bytes
+//! are protected and stored.
 
 use super::{
     AbsentSpace, BackupName, Dictionary, FileEntry, History, Layout, Mac, PageTracking,
@@ -9,59 +10,61 @@ use crate::innodb::{Lsn, PageSize};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Everything that a restore must know of a backup.
+/// Everything that a restore needs to know about a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub struct Manifest {
-    /// `blake3:<64 hex digits>` of the document itself with these digits as zeros. Filled in when a
-    /// manifest is read; ignored when one is written, the store computes it.
+    /// `blake3:<64 hex digits>` of the document itself, with these digits as zeros. Set when a
+    /// manifest is read; ignored when it is written, because the store computes it.
     #[serde(default, skip_serializing)]
     pub digest: String,
-    /// Of an encrypted backup: made with its key, see [`Manifest::authenticate`]. It stands first, where
-    /// its digits are found.
+    /// The MAC of an encrypted backup: computed with its key, see [`Manifest::authenticate`]. It is the
+    /// first field, so that its digits can be found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
     /// [`MANIFEST_FORMAT`](super::MANIFEST_FORMAT), or [`PACKED_FORMAT`](super::PACKED_FORMAT) when files share objects.
     pub format: u32,
-    /// The version of the lsnap that wrote it.
+    /// The version of lsnap that wrote the manifest.
     pub lsnap_version: String,
-    /// A UUID: this backup and no other, whatever its name.
+    /// A UUID that identifies the backup, independent of its name.
     pub id: String,
-    /// Where it lies in the repository.
+    /// The name of the backup: its path in the repository.
     pub name: BackupName,
     /// Full or incremental.
     pub kind: BackupKind,
-    /// What an incremental stands on; `None` for a full backup.
+    /// The base of an incremental; `None` for a full backup.
     pub base: Option<BaseRef>,
     /// When the backup began (UTC).
     pub started_at: DateTime<Utc>,
-    /// When the last file had been stored (UTC).
+    /// When the last file was stored (UTC).
     pub finished_at: DateTime<Utc>,
     /// The server that was backed up.
     pub server: ServerIdentity,
     /// The positions in its redo log.
     pub lsn: LsnRange,
-    /// The position in its binary log; `None` when it writes none.
+    /// The position in its binary log; `None` if the server writes none.
     pub binlog: Option<Binlog>,
     /// Every file, in no particular order, each path once.
     pub files: Vec<FileEntry>,
-    /// What was seen and deliberately not stored.
+    /// Files that were found and deliberately not stored.
     pub left_out: Vec<LeftOutEntry>,
-    /// How the pages that were read turned out.
+    /// The results of the checks of the pages that were read.
     pub pages: PageCounts,
-    /// Where the files' bytes are.
+    /// The location of the bytes of the files.
     #[serde(default, skip_serializing_if = "Layout::is_objects")]
     pub layout: Layout,
-    /// How its changed pages were found; `None` when lsnap did not look at page tracking.
+    /// How the changed pages were found; `None` if page tracking was not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_tracking: Option<PageTracking>,
-    /// What the server's dictionary had; `None` in those of lsnaps that didn't look.
+    /// The tablespaces of the server's dictionary; `None` in manifests of versions that didn't read
+    /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dictionary: Option<Dictionary>,
-    /// Of a replica: where it was in its sources' binary logs.
+    /// The position of a replica in the binary logs of its sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<ReplicaPosition>,
-    /// By what the next incremental knows the server again; `None` in backups of older versions.
+    /// Marks by which the next incremental identifies the server; `None` in backups of older
+    /// versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
 }
@@ -72,11 +75,11 @@ pub struct Manifest {
 pub enum BackupKind {
     /// Every page.
     Full,
-    /// The pages changed since a base.
+    /// The pages changed since the base.
     Incremental,
 }
 
-/// The backup that an incremental stands on.
+/// The base of an incremental.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseRef {
     /// Its name.
@@ -87,14 +90,14 @@ pub struct BaseRef {
     pub to_lsn: Lsn,
 }
 
-/// A server, as far as a restore must know it.
+/// The properties of a server that a restore needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerIdentity {
     /// `@@server_uuid`.
     pub uuid: String,
     /// `@@version`.
     pub version: String,
-    /// Whose build it is, e.g. `MySQL`.
+    /// The distribution, e.g. `MySQL`.
     pub flavor: String,
     /// `@@hostname`.
     pub hostname: String,
@@ -108,7 +111,7 @@ pub struct ServerIdentity {
     pub redo_log_uuid: u32,
     /// `@@innodb_data_file_path`.
     pub data_file_path: String,
-    /// `@@lower_case_table_names`: a restored server must run with the same.
+    /// `@@lower_case_table_names`: a restored server must run with the same value.
     #[serde(default)]
     pub lower_case_table_names: u8,
 }
@@ -118,12 +121,12 @@ pub struct ServerIdentity {
 pub struct LsnRange {
     /// The `to_lsn` of the base; 0 for a full backup.
     pub from_lsn: Lsn,
-    /// Pages with an LSN at or above it are in the backup; 0 for a full one.
+    /// Every page with this LSN or a later one is in the backup; 0 for a full backup.
     pub scan_floor: Lsn,
-    /// The server's checkpoint when the copy began: where the redo of the backup starts.
+    /// The server's checkpoint when the copy began: the start of the redo of the backup.
     pub start_checkpoint: Lsn,
-    /// The next incremental's `from_lsn`: [`Self::start_checkpoint`]. In a manifest of an lsnap before 2026-11-30, and
-    /// in backups of xtrabackup, it is the server's checkpoint at the end.
+    /// The next incremental's `from_lsn`: [`Self::start_checkpoint`]. In manifests of lsnap before
+    /// 2026-11-30, and in backups of xtrabackup, it is the server's checkpoint at the end.
     pub to_lsn: Lsn,
     /// The end of the redo of the backup.
     pub last_lsn: Lsn,
@@ -140,52 +143,53 @@ pub struct Binlog {
     pub gtid_executed: String,
 }
 
-/// Something that was deliberately not stored.
+/// A file that was deliberately not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOutEntry {
     /// Its path.
     pub path: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// How pages turned out when they were read.
+/// The results of the checks of pages, as counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageCounts {
-    /// Checksum, number and space right.
+    /// Pages whose checksum, page number and space id are right.
     pub verified: u64,
-    /// All zero.
+    /// Pages of zeros only.
     pub zero: u64,
-    /// Encrypted: only header fields could be checked.
+    /// Encrypted pages: only their header fields could be checked.
     pub unverifiable: u64,
-    /// Not checked (old doublewrite area).
+    /// Pages that were not checked (old doublewrite area).
     pub skipped: u64,
     /// Reads that were repeated because a page was torn.
     pub rereads: u64,
 }
 
 impl Manifest {
-    /// The number of objects of its files, a pack counted once (lsnap's own documents not counted).
+    /// Returns the number of objects of the files, with a pack counted once. lsnap's own documents
+    /// are not counted.
     #[must_use]
     pub fn objects(&self) -> u64 {
         self.files.iter().flat_map(packed::counted).count() as u64
     }
 
-    /// The bytes of these objects; saturates.
+    /// Returns the length of these objects in bytes; saturates.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
         let objects = self.files.iter().flat_map(|f| &f.objects);
         objects.fold(0, |sum, o| sum.saturating_add(o.bytes))
     }
 
-    /// Length of the tablespace files of the server that it is a backup of, in bytes; saturates.
+    /// Returns the length of the server's tablespace files in bytes; saturates.
     #[must_use]
     pub fn data_bytes(&self) -> u64 {
         let spaces = self.files.iter().filter_map(|f| f.role.space());
         spaces.fold(0, |sum, s| sum.saturating_add(s.bytes))
     }
 
-    /// Tablespaces of the server whose files were missing when it was made.
+    /// Returns the tablespaces of the server whose files were missing when the backup was made.
     pub fn missing_tables(&self) -> impl Iterator<Item = &AbsentSpace> {
         self.dictionary.iter().flat_map(Dictionary::missing)
     }

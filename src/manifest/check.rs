@@ -1,4 +1,4 @@
-//! What must hold within a manifest.
+//! The rules that a manifest must satisfy.
 
 use super::{
     BackupKind, BackupName, BaseRef, FileEntry, FileRole, Finding, Layout, LsnRange, Manifest,
@@ -8,14 +8,14 @@ use crate::counted::count;
 use crate::innodb::Lsn;
 use std::collections::HashSet;
 
-/// The longest file that a manifest may claim, in bytes: 2^32 pages of 64 KiB.
+/// The longest file that a manifest may contain, in bytes: 2^32 pages of 64 KiB.
 const LONGEST_FILE: u64 = 1 << 48;
 
 impl Manifest {
-    /// Whether it contradicts itself; the text says where.
+    /// Checks that the manifest doesn't contradict itself.
     ///
     /// # Errors
-    /// What was found and what was expected.
+    /// The contradiction: what was found and what was expected.
     pub fn check(&self) -> Result<(), Finding> {
         check_kind(self.kind, self.base.as_ref(), &self.name, &self.lsn)?;
         if self.id.is_empty() || self.server.uuid.is_empty() {
@@ -67,7 +67,8 @@ impl FileEntry {
         }
     }
 
-    /// A delta that begins above the backup's own floor would leave out pages.
+    /// Checks that a delta's floor is not above the scan floor of the backup: such a delta would
+    /// omit pages.
     pub(crate) fn check_floor(&self, scan_floor: Lsn) -> Result<(), Finding> {
         let Some(floor) = self.role.space().and_then(|space| space.floor) else {
             return Ok(());
@@ -87,7 +88,8 @@ impl FileEntry {
         Ok(())
     }
 
-    /// What it claims to be is not more than a file can be, nor than its objects hold.
+    /// Checks the lengths: no file is longer than a file can be, or longer than its objects can
+    /// hold.
     pub(crate) fn check_lengths(&self) -> Result<(), Finding> {
         let restored = self.role.space().map_or(0, |space| space.bytes);
         let claimed = self.bytes.max(restored);
@@ -101,7 +103,8 @@ impl FileEntry {
                 format!("at most {LONGEST_FILE}"),
             ));
         }
-        // These have no holes, so without a wrapping no byte of them comes from nothing.
+        // Files of these roles have no holes: if they are not wrapped, their objects hold every
+        // byte.
         let solid = matches!(
             self.role,
             FileRole::Delta(_) | FileRole::DeltaMeta | FileRole::Redo
@@ -122,12 +125,13 @@ impl FileEntry {
     }
 }
 
-/// Indices dense from 0, offsets from 0 and never falling, no empty object, digests well formed.
+/// Checks that indices are dense from 0, offsets start at 0 and don't fall, no object is empty, and
+/// every object has a digest.
 pub(crate) fn check_objects(path: &str, objects: &[ObjectEntry]) -> Result<(), Finding> {
     check_objects_of(path, objects, Layout::Objects)
 }
 
-/// As [`check_objects`]; a range of a stream may have no bytes of its own (the end of a file).
+/// Like [`check_objects`]; in [`Layout::Stream`], a range may be empty (the end of a file).
 fn check_objects_of(path: &str, objects: &[ObjectEntry], layout: Layout) -> Result<(), Finding> {
     let within = |finding: Finding| finding.within(format_args!("file {path}"));
     check_order(objects, None).map_err(within)?;
@@ -148,11 +152,12 @@ fn check_objects_of(path: &str, objects: &[ObjectEntry], layout: Layout) -> Resu
     Ok(())
 }
 
-/// The objects of a file are there: at least one, indices dense from 0, offsets from 0 and never falling. In a file of
-/// `length` bytes the offsets rise, but for those at its end, and none lies beyond it.
+/// Checks that a file has at least one object, that indices are dense from 0, and that offsets
+/// start at 0 and don't fall. In a file of `length` bytes, the offsets must rise until the end of
+/// the file, and none may be beyond the end.
 ///
 /// # Errors
-/// What was found and what was expected.
+/// The found and the expected value.
 pub(crate) fn check_order(objects: &[ObjectEntry], length: Option<u64>) -> Result<(), Finding> {
     let mut previous: Option<u64> = None;
     for (expected, object) in (0u64..).zip(objects) {
@@ -202,7 +207,7 @@ pub(crate) fn check_kind(
         (BackupKind::Full, None) => {
             if name.is_incremental() || lsn.from_lsn != Lsn(0) || lsn.scan_floor != Lsn(0) {
                 return Err(format!(
-                    "a full backup lies outside of .incr directories and starts at LSN 0; found {name}, \
+                    "a full backup is outside of .incr directories and starts at LSN 0; found {name}, \
                      from_lsn {}, scan_floor {}",
                     lsn.from_lsn, lsn.scan_floor
                 ).into());
@@ -214,7 +219,7 @@ pub(crate) fn check_kind(
                 || lsn.scan_floor > lsn.from_lsn
             {
                 return Err(format!(
-                    "an incremental lies in a .incr directory, starts at its base's to_lsn {} and scans \
+                    "an incremental is in a .incr directory, starts at its base's to_lsn {} and scans \
                      from there or below; found {name}, from_lsn {}, scan_floor {}",
                     base.to_lsn, lsn.from_lsn, lsn.scan_floor
                 ).into());

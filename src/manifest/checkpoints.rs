@@ -1,5 +1,5 @@
-//! `xtrabackup_checkpoints` (`docs/format/checkpoints.md#xtrabackup_checkpoints`): what a backup directory is,
-//! and from where to where it goes.
+//! `xtrabackup_checkpoints` (`docs/format/checkpoints.md#xtrabackup_checkpoints`): the type of a
+//! backup directory and its LSNs.
 //!
 //! ```text
 //! backup_type = full-backuped | incremental | log-applied | full-prepared
@@ -10,7 +10,8 @@
 //! redo_memory = N
 //! redo_frames = N
 //! ```
-//! The original reads it by position: the order counts, and the last three lines may be missing.
+//! xtrabackup reads it by position: the order of the lines counts, and the last three lines may be
+//! missing.
 
 use crate::counted::count;
 use crate::innodb::Lsn;
@@ -19,17 +20,17 @@ use std::fmt;
 /// The name of the file.
 pub const CHECKPOINTS: &str = "xtrabackup_checkpoints";
 
-/// Longest file that is looked at, in bytes.
+/// Longest file that is read, in bytes.
 const LONGEST: usize = 4096;
 
-/// What a backup directory is.
+/// The type of a backup directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackupType {
-    /// `full-backuped`: a full backup, its redo log not yet applied.
+    /// `full-backuped`: a full backup whose redo log is not applied yet.
     Full,
     /// `incremental`.
     Incremental,
-    /// `log-applied`: a full one with its redo applied and nothing rolled back.
+    /// `log-applied`: a full backup with its redo log applied and nothing rolled back.
     LogApplied,
     /// `full-prepared`: ready to start.
     Prepared,
@@ -52,24 +53,25 @@ impl fmt::Display for BackupType {
 /// The content of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoints {
-    /// What it is.
+    /// The type of the backup directory.
     pub kind: BackupType,
-    /// Where the previous backup ended; 0 for a full one.
+    /// `to_lsn` of the base; 0 for a full backup.
     pub from_lsn: Lsn,
-    /// The last checkpoint at the end: where the next incremental begins.
+    /// `from_lsn` of the next incremental. lsnap writes the start checkpoint of the backup,
+    /// xtrabackup the last checkpoint at the end.
     pub to_lsn: Lsn,
     /// The end of the redo log of the backup.
     pub last_lsn: Lsn,
-    /// How far the redo log was flushed when DDL was locked out; 0: not known.
+    /// The LSN up to which the redo log was flushed when DDL was blocked; 0: unknown.
     pub flushed_lsn: Lsn,
-    /// Bytes that `--prepare` needs for parsed redo; 0: not estimated.
+    /// Memory in bytes that `--prepare` needs for parsed redo; 0: not estimated.
     pub redo_memory: u64,
     /// Pages that `--prepare` touches; 0: not estimated.
     pub redo_frames: u64,
 }
 
 impl Checkpoints {
-    /// Reads the file.
+    /// Parses the file.
     ///
     /// # Errors
     /// The line, what was found in it, and what was expected.
@@ -140,7 +142,7 @@ impl Checkpoints {
     }
 }
 
-/// The value of a `key = value` line.
+/// Returns the value of a `key = value` line.
 fn value<'a>(line: &'a str, at: usize, key: &str) -> Result<&'a str, String> {
     line.split_once('=')
         .filter(|(found, _)| found.trim() == key)
@@ -174,7 +176,7 @@ mod tests {
                         flushed_lsn = 7\nredo_memory = 0\nredo_frames = 0\n";
 
     #[test]
-    fn what_was_read_is_written_again() {
+    fn a_file_is_written_as_it_was_read() {
         let read = Checkpoints::parse(REAL.as_bytes()).unwrap();
         assert_eq!(read.kind, BackupType::Incremental);
         assert_eq!((read.from_lsn, read.to_lsn), (Lsn(100), Lsn(200)));
@@ -182,7 +184,7 @@ mod tests {
         assert_eq!(read.to_string(), REAL);
     }
 
-    /// As MariaDB 10.11 and older xtrabackups write it.
+    /// The form of MariaDB 10.11 and older versions of xtrabackup.
     #[test]
     fn the_last_lines_may_be_missing() {
         let short = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 2\nlast_lsn = 3\n";
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_line_and_the_expected_value() {
         let line = |n: usize, text: &str| {
             let mut lines: Vec<&str> = REAL.lines().collect();
             lines[n] = text;
@@ -239,7 +241,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Checkpoints::parse(&bytes);
         }
 

@@ -1,5 +1,5 @@
-//! What the server's dictionary said of its tablespaces when they were backed up: a manifest says by it
-//! which tables it lacks, and that it lacks no other.
+//! The tablespaces of the server's dictionary at the time of the backup. With them, a manifest
+//! lists the tables whose data is missing, and shows that no other is missing.
 
 use crate::counted::count;
 use crate::innodb::SpaceId;
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
 
-/// The dictionary of a server, without the tablespaces that are files of the backup.
+/// The server's dictionary, without the tablespaces that are files of the backup.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dictionary {
-    /// Tablespaces that it had; the system tablespace and the temporary one aren't counted. So many different
-    /// ones are in the backup, or in `absent`.
+    /// Number of tablespaces in the dictionary, without the system tablespace and the temporary
+    /// one. Each is either in the backup or in `absent`.
     pub tablespaces: u64,
-    /// Those that aren't in the backup, by id.
+    /// Tablespaces that aren't in the backup, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<AbsentSpace>,
-    /// Those in the backup that the server had not opened.
+    /// Number of tablespaces in the backup that the server had not opened.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_opened: u64,
     /// Tables of storage engines that can't be backed up; only their definitions are in the backup.
@@ -32,7 +32,7 @@ pub struct EngineTable {
     pub schema: String,
     /// Its name.
     pub name: String,
-    /// Its engine; `None` if the server named none.
+    /// Its engine; `None` if the server didn't name one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
 }
@@ -49,13 +49,13 @@ impl fmt::Display for EngineTable {
 pub struct AbsentSpace {
     /// Its id.
     pub space_id: SpaceId,
-    /// Its name for the server: `db/t`, `db/t#p#p0`.
+    /// Its name in the server: `db/t`, `db/t#p#p0`.
     pub name: String,
-    /// Where its file would be: relative to the data directory, or absolute.
+    /// The path of its file: relative to the data directory, or absolute.
     pub path: String,
     /// Why it isn't in the backup.
     pub why: Absence,
-    /// What was found at the path of a missing one.
+    /// Of a missing one: what was found at its path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
 }
@@ -64,34 +64,35 @@ pub struct AbsentSpace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Absence {
-    /// It was discarded (`ALTER TABLE ... DISCARD TABLESPACE`): there is nothing to back up.
+    /// It was discarded (`ALTER TABLE ... DISCARD TABLESPACE`): there are no data to back up.
     Discarded,
-    /// Its file was missing, and the backup was made without it nevertheless.
+    /// Its file was missing, and the backup was made without it.
     Missing,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // as serde wants it
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde requires
 pub(crate) const fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
 impl Dictionary {
-    /// Those whose files were missing: a restored server has the tables, and not their data.
+    /// Returns the tablespaces whose files were missing: a restored server has the tables without
+    /// their data.
     pub fn missing(&self) -> impl Iterator<Item = &AbsentSpace> {
         let absent = self.absent.iter();
         absent.filter(|space| space.why == Absence::Missing)
     }
 
-    /// Number of tables whose data a restored server lacks.
+    /// Returns the number of tables whose data a restored server lacks.
     #[must_use]
     pub fn lacking(&self) -> u64 {
         (self.missing().count() + self.other_engines.len()) as u64
     }
 
-    /// Whether `files` are what the dictionary had, but for the absent ones.
+    /// Checks that `files` and the absent tablespaces together are those of the dictionary.
     ///
     /// # Errors
-    /// What was found and what was expected.
+    /// The found and the expected value.
     pub(crate) fn check(&self, files: &[FileEntry]) -> Result<(), Finding> {
         let mut spaces: HashSet<SpaceId> = files
             .iter()
@@ -114,7 +115,7 @@ impl Dictionary {
         }
         Err(Finding::new(
             format!(
-                "it has {found} and says that {} are absent",
+                "it has {found} and lists {} as absent",
                 self.absent.len(),
                 found = count(found, "tablespace")
             ),

@@ -7,14 +7,14 @@ use std::fmt;
 /// Hexadecimal digits of a digest or a MAC.
 pub(crate) const HEX: usize = 64;
 
-/// `blake3:<hex>`, as digests are written everywhere in a repository.
+/// Returns `blake3:<hex>`, the form of all digests in a repository.
 pub(crate) fn digest_text(hash: blake3::Hash) -> String {
     format!("{DIGEST_TAG}{}", hash.to_hex())
 }
 
 pub(crate) const DIGEST_TAG: &str = "blake3:";
 
-/// The BLAKE3 hash of bytes. Shown, and written in manifests, as `blake3:<64 lower-case hex digits>`.
+/// A BLAKE3 hash. Displayed, and written in manifests, as `blake3:<64 lower-case hex digits>`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -25,7 +25,7 @@ impl Digest {
         blake3::hash(bytes).into()
     }
 
-    /// Reads the text of a digest; `None` if it is none.
+    /// Parses the text of a digest; `None` if it has another form.
     fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix(DIGEST_TAG)?;
         let lower = hex.bytes().all(|b| !b.is_ascii_uppercase());
@@ -52,11 +52,11 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A digest, or an empty text if it is not known: for `serde(with)`.
+/// A digest, or an empty text if it is unknown; for `serde(with)`.
 pub(super) mod known {
     use super::{Deserialize, Deserializer, Digest, Serialize, Serializer, Text};
 
-    #[allow(clippy::trivially_copy_pass_by_ref, clippy::ref_option)] // as serde wants it
+    #[allow(clippy::trivially_copy_pass_by_ref, clippy::ref_option)] // the signature that serde requires
     pub(in crate::manifest) fn serialize<S: Serializer>(
         digest: &Option<Digest>,
         to: S,

@@ -1,14 +1,15 @@
-//! lsnap's own documents in a backup (manifest, summary, claim): JSON that protects itself, stored as
-//! an ordinary file of the backup, so that `xbcloud get | xbstream -x` yields it.
+//! lsnap's own documents in a backup (manifest, summary, claim): JSON with a digest of itself,
+//! stored as an ordinary file of the backup, so that `xbcloud get | xbstream -x` extracts it.
 //!
 //! ```text
 //! {"digest":"blake3:<64 lower-case hex digits>",<the rest of the JSON object>
 //! ```
 //!
-//! The digest is BLAKE3 over the document's own bytes with the 64 digits replaced by `0`. It is taken
-//! over bytes and not over meanings, so that a field of a newer lsnap that this one doesn't know is
-//! covered too. A manifest's MAC stands directly behind it (see [`crate::manifest::mac`]). The object is P chunks and one E chunk; on reading, every chunk header is encoded anew
-//! and compared, so a flipped byte *anywhere* in the object is refused.
+//! The digest is BLAKE3 of the document's bytes, with the 64 digits replaced by `0`. It covers
+//! bytes instead of parsed fields, so that it also covers fields of a newer lsnap that this version
+//! doesn't know. A manifest's MAC follows directly (see [`crate::manifest::mac`]). The object
+//! consists of P chunks and one E chunk. When it is read, every chunk header is encoded again and
+//! compared, so a flipped byte *anywhere* in the object is detected.
 
 use super::digest::HEX;
 use super::{BackupName, DIGEST_TAG, Finding, ManifestError, digest_text, mac};
@@ -19,24 +20,25 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The file whose object, put last, makes a backup finished.
+/// The manifest: a backup is finished when the object of this file is written, as the last one.
 pub const MANIFEST: &str = "lsnap_manifest.json";
-/// The manifest without its files.
+/// The summary: the manifest without its files.
 pub(crate) const SUMMARY: &str = "lsnap_summary.json";
-/// The first object of an upload: it claims the name.
+/// The first object of an upload: it claims the name of the backup.
 pub const CLAIM: &str = "lsnap_upload.json";
-/// Says that the deletion of the backup was begun: with it, and without what makes a backup finished,
-/// the rest is certainly nobody's.
+/// Marks a backup whose deletion has begun. A backup with it and without a manifest can be deleted
+/// completely.
 pub(crate) const DELETING: &str = "lsnap_deleting.json";
 
 /// Largest document that is read, in bytes.
 pub(crate) const MAX_DOCUMENT: u64 = 1 << 30;
-/// Largest object of a document that is read, in bytes: room for the headers of its chunks.
+/// Largest object of a document that is read, in bytes: includes the headers of its chunks.
 pub(crate) const MAX_OBJECT: u64 = MAX_DOCUMENT + (MAX_DOCUMENT >> 4);
 /// Payload of one chunk, in bytes.
 const CHUNK: usize = 8 << 20;
 const HEAD: &str = "{\"digest\":\"";
-/// Whether `path` is one of lsnap's documents, which no engine may put itself.
+/// Returns whether `path` is one of lsnap's documents. Backup code must not write files with these
+/// paths.
 #[must_use]
 pub fn is_document(path: &str) -> bool {
     matches!(path, MANIFEST | SUMMARY | CLAIM | DELETING)
@@ -57,7 +59,7 @@ impl Sealed {
     }
 }
 
-/// Makes the object of the document `path`. `value` must serialise as a non-empty JSON object
+/// Creates the object of the document `path`. `value` must serialise as a non-empty JSON object
 /// without a field `digest`.
 pub(crate) fn seal<T: Serialize>(
     name: &BackupName,
@@ -79,7 +81,8 @@ pub(crate) fn seal<T: Serialize>(
     Ok(Sealed { parts, digest })
 }
 
-/// The bytes of an object with any JSON in place of the document `path`, and the digest of it.
+/// Creates an object with arbitrary JSON in place of the document `path`; returns its bytes and its
+/// digest.
 #[cfg(test)]
 pub(crate) fn forge(path: &str, value: &serde_json::Value) -> (Vec<u8>, String) {
     let (json, digest) = seal_json(value).unwrap();
@@ -93,13 +96,13 @@ fn seal_json<T: Serialize>(value: &T) -> Result<(Vec<u8>, String), String> {
     Ok((json, digest_text(hash)))
 }
 
-/// Where the digits of the digest are.
+/// The position of the digest's digits.
 const DIGITS: std::ops::Range<usize> = {
     let start = HEAD.len() + DIGEST_TAG.len();
     start..start + HEX
 };
 
-/// The document, the digits of its digest zero.
+/// Returns the document with zeros as the digits of its digest.
 fn unsealed<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
     let body = serde_json::to_vec(value).map_err(|e| e.to_string())?;
     let [b'{', rest @ ..] = body.as_slice() else {
@@ -114,14 +117,14 @@ fn unsealed<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
     Ok(json)
 }
 
-/// The hash of the document that `value` becomes, the digits of its digest and its MAC zero.
+/// Returns the hash of the document of `value`, with zeros as the digits of its digest and its MAC.
 pub(crate) fn without_digits<T: Serialize>(value: &T) -> Result<[u8; 32], String> {
     hash_without_digits(&unsealed(value)?)
         .ok_or_else(|| "the MAC is not its first field".to_owned())
 }
 
-/// The same of a document as it was read, whose digest was checked. `None` when there is no MAC in its
-/// place.
+/// Returns the same hash of a document that was read and whose digest was checked; `None` if the
+/// MAC is not directly after the digest.
 pub(crate) fn hash_without_digits(json: &[u8]) -> Option<[u8; 32]> {
     let (head, rest) = json.split_at_checked(DIGITS.start)?;
     let (_, rest) = rest.split_at_checked(HEX)?;
@@ -155,8 +158,8 @@ fn wrap(path: &str, json: &Bytes) -> Result<Vec<Bytes>, xbstream::XbstreamError>
     Ok(parts)
 }
 
-/// Reads a document's object back: its JSON text, checked, and its digest. The error says what was
-/// found and expected.
+/// Opens a document's object: returns its JSON text, whose digest was checked, and the digest. The
+/// error holds what was found and what was expected.
 pub(crate) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), Finding> {
     if object.len() as u64 > MAX_OBJECT {
         return Err(format!(
@@ -187,7 +190,8 @@ fn unwrap(path: &str, object: &Bytes) -> Result<Bytes, Finding> {
         }
         match chunk {
             Chunk::Payload { data, .. } => {
-                // encoded anew, header bytes that the reader tolerates (flags) are compared too
+                // Encoding the header again also compares header bytes that the reader tolerates
+                // (flags).
                 let head =
                     xbstream::payload_head(path, offset, data.len() as u64, xbstream::crc(&data));
                 rest = strip(rest, &head.map_err(|e| e.to_string())?, path, offset)?;
@@ -316,7 +320,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(open(MANIFEST, &Bytes::from(bytes.clone())).is_err());
             prop_assert!(check_digest(&bytes).is_err());
         }

@@ -1,29 +1,29 @@
-//! What a name, a path or a manifest can be refused for.
+//! Errors of names, paths and manifests.
 
 use super::BackupName;
 use crate::error_kind::ErrorKind;
 
-/// Why something can't stand in a backup.
+/// The reason why a name, a path or a manifest is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// A name that can't be that of a backup.
+    /// The name is not a valid backup name.
     #[error("`{name}` can't name a backup: {reason}")]
     BadName {
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The rule that it violates.
         reason: String,
     },
-    /// A path within a backup that can't be an object's key.
+    /// The path within a backup can't be part of an object's key.
     #[error("`{path}` can't be stored: {reason}")]
     BadPath {
         /// The path within the backup.
         path: String,
-        /// What is wrong with it.
+        /// The rule that it violates.
         reason: String,
     },
-    /// The manifest and the objects that were put do not agree, or it contradicts itself.
+    /// The manifest contradicts itself, or doesn't agree with the objects that were uploaded.
     #[error("manifest of {name} not written: {reason}")]
     Refused {
         /// The backup.
@@ -34,7 +34,7 @@ pub enum ManifestError {
 }
 
 impl ManifestError {
-    /// A path within a backup that can't be stored, shown without control characters.
+    /// Returns [`Self::BadPath`], with control characters of the path escaped.
     pub(crate) fn bad_path(path: &str, reason: String) -> Self {
         Self::BadPath {
             path: path.escape_debug().to_string(),

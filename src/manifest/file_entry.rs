@@ -5,21 +5,21 @@ use super::{CompressionFormat, Digest, StoredPath, Wrapping};
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
 use serde::{Deserialize, Serialize};
 
-/// Where the bytes of a backup's files are.
+/// The location of the bytes of a backup's files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
-    /// In objects of a repository, each one or more whole xbstream chunks.
+    /// In objects of a repository; each object is one or more whole xbstream chunks.
     #[default]
     Objects,
-    /// In one xbstream, and in the directory that it is extracted to. An [`ObjectEntry`] then stands
-    /// for a range of its file, and its length and digest are of the stored bytes themselves, without
-    /// the chunks' headers and holes.
+    /// In one xbstream, or in the directory that it was extracted to. An [`ObjectEntry`] is then a
+    /// range of its file, and its length and digest are those of the stored bytes, without chunk
+    /// headers and holes.
     Stream,
 }
 
 impl Layout {
-    #[allow(clippy::trivially_copy_pass_by_ref)] // as serde wants it
+    #[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde requires
     pub(super) const fn is_objects(&self) -> bool {
         matches!(self, Self::Objects)
     }
@@ -28,35 +28,35 @@ impl Layout {
 /// One file of the backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Path as stored, e.g. `db/t.ibd.delta` or `db/t.ibd.zst.xbcrypt`. The name of the file is
-    /// [`plain_path`](Self::plain_path).
+    /// Path as stored, e.g. `db/t.ibd.delta` or `db/t.ibd.zst.xbcrypt`. The path without suffixes
+    /// is [`plain_path`](Self::plain_path).
     pub path: StoredPath,
-    /// What it is.
+    /// Its role in the backup.
     pub role: FileRole,
-    /// Logical length before it was wrapped, in bytes (without a wrapping: what `xbstream -x` makes of
-    /// it).
+    /// Logical length before compression and encryption, in bytes (without a wrapping: the length
+    /// after `xbstream -x`).
     pub bytes: u64,
-    /// What lies around its bytes; `None`: nothing.
+    /// How the file is compressed and encrypted; `None`: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wrapping: Option<Wrapping>,
     /// Its objects, by index, dense from 0.
     pub objects: Vec<ObjectEntry>,
 }
 
-/// What a file of a backup is.
+/// The role of a file in a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FileRole {
     /// A whole tablespace file.
     Tablespace(SpaceFile),
-    /// The changed pages of one (`.delta`).
+    /// The changed pages of a tablespace file (`.delta`).
     Delta(SpaceFile),
-    /// A `.meta` file beside a delta.
+    /// The `.meta` file of a delta.
     DeltaMeta,
-    /// A file of the server that is copied as it is.
+    /// A file of the server that is copied unchanged.
     Plain,
-    /// The end of the binary log, which tells recovery what was committed.
+    /// The end of the binary log, which recovery needs to find the committed transactions.
     BinaryLog,
     /// `xtrabackup_logfile`.
     Redo,
@@ -65,7 +65,7 @@ pub enum FileRole {
 }
 
 impl FileRole {
-    /// The tablespace file that it is, or is a delta of.
+    /// Returns the tablespace file that the file is, or is a delta of.
     #[must_use]
     pub const fn space(&self) -> Option<&SpaceFile> {
         match self {
@@ -75,12 +75,12 @@ impl FileRole {
     }
 }
 
-/// The tablespace file that a stored file becomes.
+/// The tablespace file that a stored file is restored to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpaceFile {
     /// Restored path, e.g. `db/t.ibd`.
     pub name: String,
-    /// Which tablespace.
+    /// The id of the tablespace.
     pub space_id: SpaceId,
     /// 0, or the ordinal of `ibdataN`.
     pub node: u32,
@@ -90,31 +90,33 @@ pub struct SpaceFile {
     pub page_size: PageSize,
     /// Length of the tablespace file in bytes.
     pub bytes: u64,
-    /// An undo tablespace.
+    /// True if it is an undo tablespace.
     pub undo: bool,
-    /// Its pages are encrypted.
+    /// True if its pages are encrypted.
     pub encrypted: bool,
-    /// The directory outside of the datadir that it came from.
+    /// The directory outside of the data directory that contains it.
     pub external: Option<String>,
-    /// The tablespace's SQL name, where it has one.
+    /// The SQL name of the tablespace, if it has one.
     pub tablespace_name: Option<String>,
-    /// Of a delta: the delta holds every page with an LSN at or above this one. 0: it holds every page
-    /// that isn't zeros, so nothing older is needed. `None` in manifests that don't record it.
+    /// Of a delta: it holds every page with this LSN or a later one. 0: it holds every page that
+    /// isn't zeros, so nothing older is needed. `None` in manifests of versions that don't record
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<Lsn>,
-    /// Bytes that the file took on the source's disk, where holes made that fewer than `bytes`.
+    /// Bytes that the file occupied on the source's disk, if that is less than `bytes` because of
+    /// holes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocated: Option<u64>,
 }
 
-/// An offset in a file as it is stored. A type of its own, because in a wrapped file it is another than the offset in the
-/// file itself.
+/// An offset in a file as it is stored. It has a type of its own because in a wrapped file it
+/// differs from the offset in the plain file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StoredOffset(pub u64);
 
 impl StoredOffset {
-    /// The bytes from `earlier` to here; `None` if that lies behind it.
+    /// Returns the number of bytes from `earlier` to here; `None` if `earlier` is greater.
     pub(crate) const fn since(self, earlier: Self) -> Option<u64> {
         self.0.checked_sub(earlier.0)
     }
@@ -123,33 +125,35 @@ impl StoredOffset {
 /// One object of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectEntry {
-    /// The 20 digits of its name.
+    /// The number in its name (20 digits).
     pub index: u64,
-    /// Logical offset in the (unwrapped) file of its first byte, that of a leading hole included.
+    /// Offset of its first byte in the plain file, in bytes; a leading hole belongs to the object.
     pub offset: u64,
-    /// Offset of its first byte in the file as stored, where a wrapping makes it another.
+    /// Offset of its first byte in the file as stored, if it differs because of a wrapping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<StoredOffset>,
     /// Length of the object in bytes.
     pub bytes: u64,
-    /// Digest of its bytes. `None`, written as an empty text, only for a range of a file that was read from a directory.
+    /// Digest of its bytes. `None`, written as an empty text, only for a range of a file that was
+    /// read from a directory.
     #[serde(with = "known")]
     pub digest: Option<Digest>,
-    /// Where it lies in an object that it shares with other files; `None`: it is an object of its own.
-    /// `bytes` and `digest` are of its own bytes in any case.
+    /// Its position in an object that it shares with other files; `None`: it is an object of its
+    /// own. `bytes` and `digest` are always those of its own bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pack: Option<PackPlace>,
 }
 
 impl ObjectEntry {
-    /// Its digest as it is written; empty if it is not known.
+    /// Returns its digest as it is written; empty if it is unknown.
     pub(crate) fn digest_text(&self) -> String {
         self.digest
             .map(|digest| digest.to_string())
             .unwrap_or_default()
     }
 
-    /// Where its first byte lies in the file as stored: without a wrapping, where it lies in the file itself.
+    /// Returns the offset of its first byte in the file as stored; without a wrapping, that is the
+    /// offset in the plain file.
     #[must_use]
     pub const fn stored_offset(&self) -> StoredOffset {
         match self.at {
@@ -160,7 +164,7 @@ impl ObjectEntry {
 }
 
 impl FileEntry {
-    /// Its path without the suffixes of its wrapping.
+    /// Returns its path without the suffixes of its wrapping.
     #[must_use]
     pub fn plain_path(&self) -> &str {
         let Some(wrapping) = &self.wrapping else {
@@ -178,17 +182,18 @@ impl FileEntry {
     }
 }
 
-/// The object that a packed file lies in.
+/// The position of a packed file in its pack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackPlace {
-    /// Its name within the backup: that of the pack's first file with the 20 zeros.
+    /// Name of the pack within the backup: the path of the pack's first file and 20 zeros.
     pub object: String,
-    /// Offset in it of the file's first byte.
+    /// Offset of the file's first byte in the pack.
     pub from: u64,
 }
 
 impl PackPlace {
-    /// What messages call a file in a pack with this key: there is no object of the file's name.
+    /// Returns the text by which messages name a file in a pack with this key, because the file has
+    /// no object of its own.
     pub(crate) fn named(&self, key: &str, path: &str) -> String {
         format!("{key} (file {path} at byte {} of it)", self.from)
     }

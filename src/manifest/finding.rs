@@ -1,13 +1,13 @@
-//! A fault in two fields: what was found, and what was expected in its place.
+//! A fault as two fields: what was found, and what was expected instead.
 
 use std::fmt;
 
-/// What was found, and what was expected in its place. Shown as `FOUND, expected EXPECTED`.
+/// A fault: what was found and what was expected instead. Displayed as `FOUND, expected EXPECTED`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What was found.
+    /// The found value.
     pub found: String,
-    /// What was expected; `None` if that is clear from what was found.
+    /// The expected value; `None` if it is clear from what was found.
     pub expected: Option<String>,
 }
 
@@ -20,14 +20,14 @@ impl Finding {
         }
     }
 
-    /// Returns the same finding with the place at the end of its sentence.
+    /// Returns the same finding with the place at the end of its text.
     pub(crate) fn found_in(mut self, place: impl fmt::Display) -> Self {
         let last = self.expected.as_mut().unwrap_or(&mut self.found);
         *last = format!("{last} (in {place})");
         self
     }
 
-    /// Returns the same finding with a text before what was found.
+    /// Returns the same finding with the place before its text.
     pub(crate) fn within(mut self, place: impl fmt::Display) -> Self {
         self.found = format!("{place}: {}", self.found);
         self

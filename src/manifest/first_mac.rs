@@ -1,14 +1,15 @@
 //! The first form of a manifest's MAC, which lsnap no longer writes.
 //!
-//! It covers a list of fields: which backup it is, its base, its LSNs, and the path, length, tablespace,
-//! place and digest of every file and object. Roles of files, the binary log's position, the server's facts
-//! and other fields are not in it and can be changed without the key. So it proves less than the MAC of
-//! today (see [`crate::manifest::mac`]), and is accepted only if the caller explicitly allows it.
+//! It covers a list of fields: the identity of the backup, its base, its LSNs, and the path,
+//! length, tablespace, position and digest of every file and object. Roles of files, the binary log
+//! position, the properties of the server and other fields are not covered, so they can be changed
+//! without the key. It therefore proves less than the current MAC (see [`crate::manifest::mac`]),
+//! and is accepted only if the caller explicitly allows it.
 
 use crate::manifest::{Manifest, SpaceFile};
 
 impl Manifest {
-    /// The MAC of the first form.
+    /// Computes the MAC of the first form.
     pub(crate) fn first_mac(&self, key: &[u8; 32]) -> blake3::Hash {
         let mut mac = Fields(blake3::Hasher::new_keyed(key));
         mac.text("lsnap manifest 1");
@@ -55,7 +56,7 @@ impl Manifest {
     }
 }
 
-/// Fields with their lengths, so that none can be moved into its neighbour.
+/// Hashes fields with their lengths, so that bytes can't be moved from one field to the next.
 struct Fields(blake3::Hasher);
 
 impl Fields {

@@ -3,7 +3,7 @@
 use super::{
     BackupKind, BackupName, BaseRef, FileEntry, LeftOutEntry, LsnRange, Manifest, ServerIdentity,
 };
-use crate::innodb::{Lsn, PageSize};
+use crate::innodb::Lsn;
 use chrono::{DateTime, TimeZone, Utc};
 
 pub(crate) const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
@@ -20,7 +20,12 @@ pub(crate) fn incr_name(base: &BackupName, second: i64) -> BackupName {
     BackupName::incremental(base, "prod", at(second)).unwrap()
 }
 
-/// A manifest of `name`; `from` and `to` are its LSNs.
+/// Returns the server of `testdata/server.json`, which the tests outside of the crate use too.
+fn server() -> ServerIdentity {
+    serde_json::from_str(include_str!("../../testdata/server.json")).unwrap()
+}
+
+/// Returns a manifest of `name` that ends at LSN `to` and starts where `base` ends.
 pub(crate) fn manifest(
     name: &BackupName,
     base: Option<&Manifest>,
@@ -44,18 +49,7 @@ pub(crate) fn manifest(
         }),
         started_at: at(i64::try_from(to).unwrap()),
         finished_at: at(i64::try_from(to).unwrap() + seconds),
-        server: ServerIdentity {
-            uuid: SERVER.to_owned(),
-            version: "9.7.4".to_owned(),
-            flavor: "MySQL".to_owned(),
-            hostname: "db1".to_owned(),
-            page_size: PageSize::DEFAULT,
-            redo_format: 6,
-            redo_creator: "MySQL 9.7.4".to_owned(),
-            redo_log_uuid: 7,
-            data_file_path: "ibdata1:12M:autoextend".to_owned(),
-            lower_case_table_names: 0,
-        },
+        server: server(),
         lsn: LsnRange {
             from_lsn,
             scan_floor: from_lsn,

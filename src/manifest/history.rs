@@ -1,18 +1,18 @@
-//! What a backup knows of the server's past, so that the next incremental can tell whether the server still is
-//! the one that was backed up, or an older state of it that went on by itself.
+//! Marks of the server's history in a backup. With them, the next incremental detects whether the
+//! server is still the one that was backed up, or an older state of it that continued separately.
 
 use serde::{Deserialize, Serialize};
 
 use crate::innodb::{Lsn, PageNo, SpaceId};
 
-/// Marks that only the server that was backed up, and went on from there, still bears.
+/// Marks that only the server that was backed up still has, if it continued from there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
-    /// The end of the redo log.
+    /// The content of the end of the redo log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redo: Option<RedoMark>,
-    /// `blake3:<64 hex digits>` of the beginning of the binary log file that the backup's position names, up to
-    /// that position (at most 4 MiB); the flag that says that the file is open counts as not set.
+    /// `blake3:<64 hex digits>` of the binary log file of the backup's position, from its beginning
+    /// to that position (at most 4 MiB); the flag that marks the file as open counts as not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binlog: Option<String>,
     /// Pages that had changed most recently, and some that had not.
@@ -20,12 +20,12 @@ pub struct History {
     pub pages: Vec<PageMark>,
 }
 
-/// The contents of a piece of the redo log.
+/// The content of a part of the redo log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedoMark {
-    /// Where it begins: the start of a block.
+    /// Its start: the start of a block.
     pub from: Lsn,
-    /// Where it ends.
+    /// Its end.
     pub to: Lsn,
     /// `blake3:<64 hex digits>` of its records, without headers and checksums of the blocks.
     pub digest: String,
@@ -39,13 +39,13 @@ pub struct PageMark {
     /// The file of the tablespace, as [`crate::manifest::SpaceFile::node`].
     #[serde(default, skip_serializing_if = "is_first")]
     pub node: u32,
-    /// Its number within the file.
+    /// Its page number within the file.
     pub page: PageNo,
     /// The LSN of its last change.
     pub lsn: Lsn,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // as serde wants it
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde requires
 const fn is_first(node: &u32) -> bool {
     *node == 0
 }

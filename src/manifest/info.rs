@@ -1,6 +1,7 @@
 //! `xtrabackup_info` and `backup-my.cnf` of any program: lines `key = value`.
 
-/// The value of the first line `key = value` or `key=value`; "" if nothing follows.
+/// Returns the value of the first line `key = value` or `key=value`; "" if the value is empty,
+/// `None` if there is no such line.
 pub(crate) fn line_value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines()
         .filter_map(|line| line.split_once('='))

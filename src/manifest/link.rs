@@ -1,4 +1,4 @@
-//! A member of a chain and the member before it: every quantity that must fit, in one place.
+//! The link between a member of a chain and the member before it: all quantities that must agree.
 
 use super::{BackupKind, Manifest};
 
@@ -7,31 +7,31 @@ use super::{BackupKind, Manifest};
 pub(crate) enum LinkField {
     /// The member is an incremental.
     Kind,
-    /// Both are of one server.
+    /// Both have the same server uuid.
     ServerUuid,
-    /// Both are of one redo log.
+    /// Both have the same redo log uuid.
     RedoLogUuid,
-    /// Both redo logs have one format.
+    /// Both redo logs have the same format.
     RedoFormat,
-    /// Both have pages of one size.
+    /// Both have the same page size.
     PageSize,
-    /// The id of the base, and the one that the member gives for it.
+    /// The id of the base is the one in the member's reference to it.
     BaseId,
-    /// The member begins where the base ends.
+    /// The member starts at the `to_lsn` of the base.
     FromLsn,
-    /// `to_lsn` of the base, and the one that the member gives for it.
+    /// The `to_lsn` of the base is the one in the member's reference to it.
     BaseToLsn,
-    /// The member ends where the base ends, or later: backups of one start have the same `to_lsn`, and in the wrong order
-    /// they would put pages back to an older state.
+    /// The member ends at the same LSN as the base, or later. Backups with the same start have the
+    /// same `to_lsn`; in the wrong order they would set pages back to an older state.
     LastLsn,
-    /// Both names are of one chain.
+    /// Both names belong to one chain.
     Chain,
-    /// The name of the member sorts after that of the base.
+    /// The name of the member sorts after the name of the base.
     Name,
 }
 
 impl LinkField {
-    /// What messages call it.
+    /// Returns its name in messages.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Kind => "kind",
@@ -49,18 +49,19 @@ impl LinkField {
     }
 }
 
-/// A quantity that doesn't fit.
+/// A quantity that doesn't agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LinkFault {
     pub(crate) field: LinkField,
-    /// What the member has, or gives for its base.
+    /// The value of the member, or of its reference to the base.
     pub(crate) member: String,
-    /// What the base has.
+    /// The value of the base.
     pub(crate) base: String,
 }
 
-/// Compares a member with the one before it. Fields of the reference to the base, and names, are compared only if the
-/// member has a reference: in directories, members of other programs have none.
+/// Compares a member with the one before it. The fields of the reference to the base, and the
+/// names, are compared only if the member has a reference: in directories, members of other
+/// programs have none.
 pub(crate) fn link_faults(base: &Manifest, member: &Manifest) -> Vec<LinkFault> {
     let mut faults = Vec::new();
     let mut add = |fits: bool, field, member: &dyn ToString, base: &dyn ToString| {

@@ -5,10 +5,10 @@ use super::{Finding, MANIFEST, Manifest, ManifestError};
 use crate::counted::count;
 use bytes::Bytes;
 
-/// The manifest of a backup that is one stream, as its last chunks: the file [`MANIFEST`].
+/// Returns the chunks of the file [`MANIFEST`], which end a backup that is one stream.
 ///
 /// # Errors
-/// [`ManifestError::Refused`] when it contradicts itself.
+/// [`ManifestError::Refused`] if the manifest contradicts itself.
 pub fn manifest_chunks(manifest: &Manifest) -> Result<Vec<Bytes>, ManifestError> {
     manifest.check().map_err(|what| ManifestError::Refused {
         name: manifest.name.clone(),
@@ -17,10 +17,10 @@ pub fn manifest_chunks(manifest: &Manifest) -> Result<Vec<Bytes>, ManifestError>
     Ok(seal(&manifest.name, MANIFEST, manifest)?.parts)
 }
 
-/// Reads the text of the file [`MANIFEST`], as it lies in an extracted stream.
+/// Parses the text of the file [`MANIFEST`] of an extracted stream.
 ///
 /// # Errors
-/// What was found and what was expected.
+/// The found and the expected value.
 pub fn parse_manifest(text: &[u8]) -> Result<Manifest, Finding> {
     if text.len() as u64 > MAX_DOCUMENT {
         return Err(format!(

@@ -1,5 +1,5 @@
-//! What a backup says of itself: its name, its manifest with the documents around it, and
-//! `xtrabackup_checkpoints`. It knows bytes and their meaning, and nothing of files, servers or stores.
+//! The description of a backup: its name, its manifest and the other documents, and
+//! `xtrabackup_checkpoints`. This layer works on bytes; it doesn't access files, servers or stores.
 
 mod authenticity;
 mod blank;

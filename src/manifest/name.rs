@@ -1,46 +1,47 @@
-//! Names of backups: those of the Percona operator, so that its buckets are ours and ours are its
-//! (`docs/format/manifest.md#backup-names`).
+//! Names of backups. They have the form of the Percona operator, so that lsnap reads its buckets
+//! and it reads those of lsnap (`docs/format/manifest.md#backup-names`).
 
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// What stands between a full backup's name and its incrementals' directory.
+/// The suffix of the directory of a chain, after the name of its full backup.
 pub(super) const CHAIN_SUFFIX: &str = ".incr";
-/// The name of a backup within a repository: `<cluster>-YYYY-MM-DD-HH:MM:SS-full`, or
-/// `<full backup>.incr/<cluster>-YYYY-MM-DD-HH:MM:SS-incr`. Read tolerantly (any component will do:
-/// xbcloud's users choose freely), made strictly. Within a chain, the order by name is that of the chain.
+/// The name of a backup within a repository: `<cluster>-YYYY-MM-DD-HH:MM:SS-full`, or `<full
+/// backup>.incr/<cluster>-YYYY-MM-DD-HH:MM:SS-incr`. Any component is accepted when a name is read,
+/// because users of xbcloud choose names freely; new names always have this form. Within a chain,
+/// the order of the names is the order of the members.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackupName(pub(super) String);
 
 impl BackupName {
-    /// A name for a backup that lies in a directory of no name that could be one.
+    /// Returns the name of a backup in a directory whose name is not a valid backup name.
     #[must_use]
     pub fn unnamed() -> Self {
         Self("unnamed".to_owned())
     }
 
-    /// The whole name, `/` included.
+    /// Returns the whole name, including `/`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The last path component.
+    /// Returns the last path component.
     #[must_use]
     pub fn last_part(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// Whether it lies in a chain's directory.
+    /// Returns whether it is in a chain's directory.
     #[must_use]
     pub fn is_incremental(&self) -> bool {
         self.0.contains('/')
     }
 
-    /// The full backup of this backup's chain; itself for a full one.
+    /// Returns the full backup of this backup's chain; the name itself for a full backup.
     #[must_use]
     pub fn base(&self) -> Self {
         let full = self
@@ -52,15 +53,16 @@ impl BackupName {
 }
 
 impl BackupName {
-    /// The directory of this backup's chain: where its incrementals lie.
+    /// Returns the directory of this backup's chain, which contains its incrementals.
     pub(crate) fn chain_directory(&self) -> String {
         format!("{}{CHAIN_SUFFIX}", self.base())
     }
 }
 
 impl BackupName {
-    /// The cluster and the time in a name `<cluster>-<time>-full` or `...-incr`; the time as lsnap and
-    /// the operator write it, or as its examples show it (a day, or `YYYY-MM-DDTHHMMSS`).
+    /// Returns the cluster and the time of a name `<cluster>-<time>-full` or `...-incr`. The time
+    /// has the form that lsnap and the operator write, or that of the operator's examples (a day,
+    /// or `YYYY-MM-DDTHHMMSS`).
     pub(super) fn stamp(&self) -> Option<(&str, DateTime<Utc>)> {
         let last = self.last_part();
         let rest = last
@@ -78,30 +80,30 @@ impl BackupName {
         Some((cluster, day.and_time(NaiveTime::MIN).and_utc()))
     }
 
-    /// The cluster that the name begins with, when it has the form that lsnap gives names.
+    /// Returns the cluster in the name; `None` if the name doesn't have the form of lsnap's names.
     #[must_use]
     pub fn cluster(&self) -> Option<&str> {
         self.stamp().map(|(cluster, _)| cluster)
     }
 
-    /// The time in a name of the form that lsnap gives names.
+    /// Returns the time in the name; `None` if the name doesn't have the form of lsnap's names.
     #[must_use]
     pub fn time(&self) -> Option<DateTime<Utc>> {
         self.stamp().map(|(_, time)| time)
     }
 }
 
-/// `<cluster>-<the last len bytes>`.
+/// Splits `<cluster>-<the last len bytes>`.
 fn split_stamp(text: &str, len: usize) -> Option<(&str, &str)> {
     let (head, stamp) = text.split_at_checked(text.len().checked_sub(len)?)?;
     let cluster = head.strip_suffix('-').filter(|c| !c.is_empty())?;
-    // chrono takes signs and blanks too
+    // chrono also accepts signs and spaces.
     stamp
         .starts_with(|c: char| c.is_ascii_digit())
         .then_some((cluster, stamp))
 }
 
-/// The full backup's name when `directory` is one of a chain.
+/// Returns the name of the full backup if `directory` is the directory of a chain.
 pub(crate) fn chain_directory(directory: &str) -> Option<&str> {
     directory.strip_suffix(CHAIN_SUFFIX)
 }

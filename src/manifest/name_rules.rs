@@ -1,32 +1,34 @@
-//! The rules of backups' names: strict for those that lsnap gives, tolerant for those that it finds.
+//! The rules for names of backups: strict for names that lsnap creates, tolerant for names that it
+//! reads.
 
 use super::ManifestError;
 use super::name::{BackupName, CHAIN_SUFFIX, chain_directory};
 use crate::counted::count;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
-/// Longest component in bytes: a directory's name on every file system.
+/// Longest component in bytes: with the suffix, a directory name on every file system.
 const MAX_COMPONENT: usize = 255 - CHAIN_SUFFIX.len();
-/// Longest cluster name: leaves room for `-YYYY-MM-DD-HH:MM:SS-full`.
+/// Longest cluster name in bytes: leaves space for `-YYYY-MM-DD-HH:MM:SS-full`.
 const MAX_CLUSTER: usize = 200;
 
 impl BackupName {
-    /// The name of a full backup that started at `time`.
+    /// Returns the name of a full backup that started at `time`.
     ///
     /// # Errors
-    /// [`ManifestError::BadName`] when `cluster` is not of letters, digits, `-`, `.` and `_`, or the
-    /// year has not four digits.
+    /// [`ManifestError::BadName`] if `cluster` has other characters than letters, digits, `-`, `.`
+    /// and `_`, or the year doesn't have four digits.
     pub fn full(cluster: &str, time: DateTime<Utc>) -> Result<Self, ManifestError> {
         Self::parse(&stamped(cluster, time, "full")?)
     }
 
-    /// The name of an incremental backup in the chain that `base` (its full or any incremental)
-    /// belongs to. The operator restores the members of a chain in name order: when the base's name is of
-    /// `time` or later (a clock ran ahead), the new name is of the second after the base's.
+    /// Returns the name of an incremental in the chain of `base` (its full backup or any
+    /// incremental). The operator restores the members of a chain in the order of their names. If
+    /// the time in the base's name is `time` or later (a clock was ahead), the new name has the
+    /// second after the base's.
     ///
     /// # Errors
-    /// [`ManifestError::BadName`] as in [`Self::full`], and when no name of this cluster sorts after the
-    /// one of an incremental base.
+    /// [`ManifestError::BadName`] as in [`Self::full`], and if no name of this cluster sorts after
+    /// the name of an incremental base.
     pub fn incremental(
         base: &Self,
         cluster: &str,
@@ -51,11 +53,11 @@ impl BackupName {
         Ok(name)
     }
 
-    /// Takes a name as it stands in a repository.
+    /// Parses a name of a repository.
     ///
     /// # Errors
-    /// [`ManifestError::BadName`]: empty, more than `<base>.incr/<name>`, a component that is hidden,
-    /// `lost+found`, too long or holds control characters.
+    /// [`ManifestError::BadName`] if it is empty, has more levels than `<base>.incr/<name>`, or has
+    /// a component that is hidden, `lost+found`, too long or contains control characters.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         let mut components = text.split('/');
         let first = components.next().unwrap_or_default();
@@ -88,8 +90,8 @@ impl BackupName {
     }
 }
 
-/// Whether a directory at the top of a repository may hold backups; hidden ones (`.snapshot`) and
-/// `lost+found` are never opened.
+/// Returns whether a directory at the top of a repository may contain backups. Hidden ones
+/// (`.snapshot`) and `lost+found` are never opened.
 pub(crate) fn may_hold_backups(directory: &str) -> bool {
     let name = chain_directory(directory).unwrap_or(directory);
     check_component(name, name).is_ok()
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_operators() {
+    fn names_have_the_form_of_the_operator() {
         let full = BackupName::full("prod.eu-1", at(1_795_000_000)).unwrap();
         assert_eq!(full.as_str(), "prod.eu-1-2026-11-18-11:06:40-full");
         let incr = BackupName::incremental(&full, "prod.eu-1", at(1_795_000_060)).unwrap();
@@ -195,7 +197,7 @@ mod tests {
             let name = BackupName::incremental(&incr, "c", at(second)).unwrap();
             assert_eq!(name, next);
         }
-        // of another cluster there may be none that sorts after it
+        // For another cluster there may be no name that sorts after it.
         let error = BackupName::incremental(&incr, "a", at(3000)).unwrap_err();
         assert!(error.to_string().contains("does not sort after"), "{error}");
         let last = BackupName::incremental(&full, "c", at(253_402_300_799)).unwrap();
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_write_is_read() {
+    fn names_of_other_programs_are_read() {
         for name in [
             "b1",
             "prod-2026-04-06-full",
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_leave_the_repository_is_refused() {
+    fn names_that_could_leave_the_repository_are_refused() {
         for name in [
             "",
             ".",

@@ -2,20 +2,20 @@
 
 use super::ManifestError;
 
-/// Digits of an index.
+/// Number of digits of an index.
 pub(crate) const INDEX_DIGITS: usize = 20;
 
-/// The part of an object's key after the backup's name: `<path>.<20 digits>`.
+/// Returns the part of an object's key after the backup's name: `<path>.<20 digits>`.
 #[must_use]
 pub fn object_name(path: &str, index: u64) -> String {
     format!("{path}.{index:0width$}", width = INDEX_DIGITS)
 }
 
-/// Splits `<path>.<20 digits>`; `None` for anything else (also for digits beyond `u64`).
+/// Splits `<path>.<20 digits>`; returns `None` for other names and for numbers that exceed `u64`.
 #[must_use]
 pub fn split_object_name(name: &str) -> Option<(&str, u64)> {
     let at = name.len().checked_sub(INDEX_DIGITS + 1)?;
-    // `get`: `at` may lie within a character
+    // `get`, because `at` may be within a character.
     let (path, tail) = (name.get(..at)?, name.get(at..)?);
     let digits = tail.strip_prefix('.')?;
     if path.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -24,7 +24,7 @@ pub fn split_object_name(name: &str) -> Option<(&str, u64)> {
     Some((path, digits.parse().ok()?))
 }
 
-/// What is wrong with a path within a backup.
+/// The rule that a path within a backup violates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PathFault {
     Empty,
@@ -37,7 +37,7 @@ pub(crate) enum PathFault {
     Control,
 }
 
-/// Says what keeps a path from being a plain relative one, if anything.
+/// Returns the rule that a path violates; `None` if it is a plain relative path.
 pub(crate) fn path_fault(path: &str) -> Option<PathFault> {
     let has = |part: fn(&str) -> bool| path.split('/').any(part);
     if path.is_empty() {
@@ -58,8 +58,8 @@ pub(crate) fn path_fault(path: &str) -> Option<PathFault> {
 /// Checks a path within a backup.
 ///
 /// # Errors
-/// [`ManifestError::BadPath`]: empty, absolute, with empty, `.` or `..` segments or ASCII control
-/// characters.
+/// [`ManifestError::BadPath`] if it is empty or absolute, or has an empty, `.` or `..` component or
+/// an ASCII control character.
 pub fn check_path(path: &str) -> Result<(), ManifestError> {
     let reason = match path_fault(path) {
         None => return Ok(()),

@@ -1,15 +1,15 @@
-//! Packs: small files of a backup that share an object, so that 100,000 tables are not as many round
-//! trips.
+//! Packs: objects that several small files of a backup share, so that 100,000 tables don't take as
+//! many round trips.
 //!
 //! ```text
 //! <name>/db/t1.ibd.delta.00000000000000000000:
 //!   chunks of db/t1.ibd.delta, its end chunk | chunks of db/t1.ibd.meta, its end chunk | ...
 //! ```
-//! A pack is the whole chunk runs of its files, one after the other, under the name of the first
-//! object of its first file. `xbcloud get NAME` looks at names and concatenates the objects
-//! (`docs/format/manifest.md#keys-and-objects`),
-//! and an xbstream may mix the chunks of its files: so a whole backup is still a valid stream for
-//! everybody. One file of a pack only lsnap can find, by the manifest.
+//! A pack contains all chunks of its files, file after file, and has the name of the first object
+//! of its first file. `xbcloud get NAME` lists the names and concatenates the objects
+//! (`docs/format/manifest.md#keys-and-objects`), and an xbstream may contain its files in any
+//! order: the whole backup remains a valid stream for all programs. Only lsnap can find a single
+//! file of a pack, by the manifest.
 
 use crate::counted::count;
 use crate::manifest::{
@@ -20,17 +20,17 @@ use std::collections::HashMap;
 /// Largest object that goes into a pack, in bytes.
 pub(crate) const SMALL: usize = 128 << 10;
 
-/// A pack is sent when it has so many bytes; it has at most [`SMALL`] more.
+/// A pack is written when it has this many bytes; it has at most [`SMALL`] bytes more.
 pub(crate) const PACK_BYTES: usize = 4 << 20;
 
-/// The format of a manifest without packs. Fields may be added without a new number; a change
-/// that makes an older reader restore wrongly needs one.
+/// The format of a manifest without packs. Fields may be added without a new number; a change with
+/// which an older version would restore wrongly needs one.
 pub const MANIFEST_FORMAT: u32 = 1;
 
 /// The format of a manifest with packs ([`ObjectEntry::pack`]), and of its summary.
 pub const PACKED_FORMAT: u32 = 2;
 
-/// Whether small files share objects.
+/// The choice whether small files share objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PackChoice {
     /// When there are more than 1,000 tablespace files.
@@ -43,10 +43,10 @@ pub enum PackChoice {
 }
 
 impl PackChoice {
-    /// Tablespace files above which it pays.
+    /// Number of tablespace files above which packs reduce the time of a backup.
     const MANY: usize = 1000;
 
-    /// What it means for a backup with so many tablespace files.
+    /// Returns whether a backup with this many tablespace files uses packs.
     pub(crate) const fn packs(self, tablespaces: usize) -> bool {
         match self {
             Self::Auto => tablespaces > Self::MANY,
@@ -56,8 +56,8 @@ impl PackChoice {
     }
 }
 
-/// Whether a small file of this name may share an object: those of which there are as many as tables. What
-/// readers look up by its name has an object of that name.
+/// Returns whether a small file of this name may share an object: only the files of tables, because
+/// there can be many of them. Files that readers look up by name have an object of that name.
 pub(crate) fn may_be(name: &str) -> bool {
     let base = name
         .strip_suffix(".delta")
@@ -66,7 +66,8 @@ pub(crate) fn may_be(name: &str) -> bool {
     base.ends_with(".ibd") && base.contains('/')
 }
 
-/// What messages call object `index` of a file: an object that the store has.
+/// Returns the text by which messages name object `index` of a file: an object that exists in the
+/// store.
 pub(crate) fn named(backup: &BackupName, file: &FileEntry, index: u64) -> String {
     let object = usize::try_from(index)
         .ok()
@@ -77,14 +78,14 @@ pub(crate) fn named(backup: &BackupName, file: &FileEntry, index: u64) -> String
     }
 }
 
-/// The objects that count as a file's: a pack is one, and its first file's.
+/// Returns the objects that count as objects of the file: a pack counts once, for its first file.
 pub(crate) fn counted(file: &FileEntry) -> impl Iterator<Item = &ObjectEntry> {
     let first = |object: &&ObjectEntry| object.pack.as_ref().is_none_or(|place| place.from == 0);
     file.objects.iter().filter(first)
 }
 
-/// The lengths of the objects of a backup that the store holds, by path and index: a pack counts once,
-/// under its first file. The files passed [`check`].
+/// Returns the lengths of the backup's objects in the store, by path and index. A pack counts once,
+/// under its first file. The files must have passed [`check`].
 pub(crate) fn stored_objects(files: &[FileEntry]) -> HashMap<&str, Vec<u64>> {
     let mut stored: HashMap<&str, Vec<u64>> = HashMap::with_capacity(files.len());
     for file in files {
@@ -108,14 +109,14 @@ pub(crate) fn stored_objects(files: &[FileEntry]) -> HashMap<&str, Vec<u64>> {
     stored
 }
 
-/// Whether any of the files lies in a pack.
+/// Returns whether any of the files is in a pack.
 pub(crate) fn any(files: &[FileEntry]) -> bool {
     let mut objects = files.iter().flat_map(|file| &file.objects);
     objects.any(|object| object.pack.is_some())
 }
 
-/// The format of a manifest with these files: an lsnap that knows nothing of packs shall say so, not
-/// that objects are missing.
+/// Returns the format of a manifest with these files. With it, a version that doesn't support packs
+/// reports the format instead of missing objects.
 pub(crate) fn format_of(files: &[FileEntry]) -> u32 {
     if any(files) {
         PACKED_FORMAT
@@ -124,8 +125,8 @@ pub(crate) fn format_of(files: &[FileEntry]) -> u32 {
     }
 }
 
-/// Whether packs are what this lsnap makes: each begins with its namesake, and its files lie one behind
-/// the other without gaps and overlaps.
+/// Checks that each pack has the name of its first file, and that its files follow each other
+/// without gaps and overlaps.
 pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), Finding> {
     let mut packs: HashMap<&str, Vec<(u64, u64, &str)>> = HashMap::new();
     for file in files {
@@ -136,7 +137,7 @@ pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), Finding> 
             if file.objects.len() != 1 || layout != Layout::Objects {
                 return Err(Finding::new(
                     format!(
-                        "file {} lies in pack {}, but has {} (layout {layout:?})",
+                        "file {} is in pack {}, but has {} (layout {layout:?})",
                         file.path,
                         place.object,
                         count(file.objects.len(), "object")
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pack_begins_with_its_namesake_and_has_neither_gaps_nor_overlaps() {
+    fn packs_have_the_name_of_their_first_file_and_no_gaps_or_overlaps() {
         let good = || {
             vec![
                 file("b", "a", 10, 5),

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// The manifest without its files: what a listing shows, and all that the rules of a chain look at.
-/// Stored beside it as `lsnap_summary.json`, because a manifest grows with the database.
+/// The manifest without its files: all that a listing and the rules for chains need. It is stored
+/// next to the manifest as `lsnap_summary.json`, because a manifest grows with the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// The manifest's format number.
@@ -32,12 +32,12 @@ pub struct Summary {
     pub finished_at: DateTime<Utc>,
     /// See [`ServerIdentity::uuid`](super::ServerIdentity::uuid).
     pub server_uuid: String,
-    /// See [`ServerIdentity::redo_log_uuid`](super::ServerIdentity::redo_log_uuid); `None` in those of earlier lsnaps.
+    /// See [`ServerIdentity::redo_log_uuid`](super::ServerIdentity::redo_log_uuid); `None` in summaries of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redo_log_uuid: Option<u32>,
     /// See [`ServerIdentity::version`](super::ServerIdentity::version).
     pub server_version: String,
-    /// See [`ServerIdentity::hostname`](super::ServerIdentity::hostname); empty in those of the first lsnaps.
+    /// See [`ServerIdentity::hostname`](super::ServerIdentity::hostname); empty in summaries of the first versions.
     #[serde(default)]
     pub hostname: String,
     /// See [`Manifest::lsn`].
@@ -48,7 +48,7 @@ pub struct Summary {
     pub pages: PageCounts,
     /// Number of files.
     pub files: u64,
-    /// Bytes of the tablespaces when restored; saturates.
+    /// Length of the tablespaces after a restore in bytes; saturates.
     pub data_bytes: u64,
     /// See [`Manifest::objects`].
     pub objects: u64,
@@ -60,9 +60,9 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Fields that say something else than the manifest, each with what was found and what was expected. Those that
-    /// an earlier lsnap didn't write are passed over, and so are the manifest's length and digest, which are compared
-    /// with the object itself.
+    /// Returns the fields that differ from the manifest, each with its name, what was found and
+    /// what was expected. Fields that an earlier version didn't write are skipped. The manifest's
+    /// length and digest are skipped too: they are compared with the object itself.
     #[must_use]
     pub fn differences(&self, manifest: &Manifest) -> Vec<(String, String, String)> {
         let mut of_manifest = Self::of(manifest, self.manifest_digest.clone(), self.manifest_bytes);
@@ -95,7 +95,8 @@ impl Summary {
             .collect()
     }
 
-    /// Of a manifest that is stored with `digest` in an object of `bytes` bytes.
+    /// Returns the summary of a manifest that is stored with `digest` in an object of `bytes`
+    /// bytes.
     pub(crate) fn of(manifest: &Manifest, digest: String, bytes: u64) -> Self {
         Self {
             format: manifest.format,

@@ -1,11 +1,11 @@
-//! How the bytes of a file are compressed and encrypted before they are stored (`docs/format/wrapping.md`).
+//! The compression and encryption of files before they are stored (`docs/format/wrapping.md`).
 
 use super::Wrapping;
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, CodecError, Compression};
 use bytes::Bytes;
 
-/// What is done to the bytes of a file: first compressed, then encrypted.
+/// The compression and encryption of a file, applied in this order.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Wrap<'a> {
     pub(crate) compression: Option<Compression>,
@@ -13,12 +13,12 @@ pub(crate) struct Wrap<'a> {
 }
 
 impl Wrap<'_> {
-    /// Whether the bytes stay as they are.
+    /// Returns whether the bytes stay unchanged.
     pub(crate) const fn is_none(&self) -> bool {
         self.compression.is_none() && self.key.is_none()
     }
 
-    /// The entry of a manifest; `None` if the bytes stay as they are.
+    /// Returns the entry for the manifest; `None` if the bytes stay unchanged.
     pub(crate) fn wrapping(&self) -> Option<Wrapping> {
         (!self.is_none()).then(|| Wrapping {
             compression: self.compression.map(Into::into),
@@ -26,7 +26,7 @@ impl Wrap<'_> {
         })
     }
 
-    /// The path under which the file `name` is stored.
+    /// Returns the path under which the file `name` is stored.
     pub(crate) fn path(&self, name: &str) -> String {
         let mut path = name.to_owned();
         if let Some(how) = self.compression {
@@ -38,8 +38,9 @@ impl Wrap<'_> {
         path
     }
 
-    /// Whole frames of at most `frame` bytes each, in whole xbcrypt chunks. Without bytes it is one empty frame, because
-    /// readers refuse a compressed file without any.
+    /// Compresses the bytes into whole frames of at most `frame` plain bytes each, and encrypts
+    /// these into whole xbcrypt chunks. Empty data becomes one empty frame, because readers refuse
+    /// a compressed file without a frame.
     ///
     /// # Errors
     /// The error of the codec.

@@ -1,14 +1,14 @@
-//! What lies around the bytes of a stored file.
+//! The compression and encryption of a stored file, as the manifest records it.
 
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Algorithm;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What lies around a file's bytes where they are stored: first compressed, then encrypted.
+/// The compression and encryption of a stored file, applied in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wrapping {
-    /// Concatenated frames, at least one a range.
+    /// Concatenated frames, at least one for each range of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionFormat>,
     /// xbcrypt chunks.
@@ -16,7 +16,7 @@ pub struct Wrapping {
     pub encryption: Option<EncryptionAlgorithm>,
 }
 
-/// How a file is compressed. Written as its name.
+/// A compression format. Serialised as its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
@@ -25,11 +25,11 @@ pub enum CompressionFormat {
     Zstd,
     /// `lz4`.
     Lz4,
-    /// The name of a format of a newer lsnap.
+    /// The name of a format that this version doesn't know.
     Unknown(String),
 }
 
-/// How a file is encrypted. Written as its name.
+/// An encryption algorithm. Serialised as its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
@@ -40,12 +40,12 @@ pub enum EncryptionAlgorithm {
     Aes192,
     /// `AES256`.
     Aes256,
-    /// The name of an algorithm of a newer lsnap.
+    /// The name of an algorithm that this version doesn't know.
     Unknown(String),
 }
 
 impl CompressionFormat {
-    /// The name as it is written.
+    /// Returns the name as it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -57,7 +57,7 @@ impl CompressionFormat {
 }
 
 impl EncryptionAlgorithm {
-    /// The name as it is written.
+    /// Returns the name as it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {

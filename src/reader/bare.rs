@@ -1,9 +1,10 @@
-//! Names out of a backup that reach a command line, or a file that a server acts on.
+//! Checks of file names from a backup that are used in a command line, or in a file that a server
+//! acts on.
 
 /// Longest name of a file on Linux, in bytes.
 const LONGEST: usize = 255;
 
-/// Says what is wrong with the name of a file that must lie where lsnap puts it, if anything.
+/// Returns what is wrong with a name that must be a plain file name; `None` if nothing is.
 pub(crate) fn fault(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("an empty name"),

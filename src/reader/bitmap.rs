@@ -1,35 +1,37 @@
-//! One bit a page: what newer members have written already. 8 MiB for a tablespace of 1 TiB of which pages
-//! everywhere are in the set; memory is taken only for the parts that have one.
+//! A set of page numbers with one bit for each page: the pages that newer members have already
+//! written. It takes 8 MiB for a tablespace of 1 TiB if pages everywhere are in the set; memory is
+//! allocated only for parts that have one.
 
 use crate::reader::{FilePlan, SourceKind};
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Words of a part: 4 KiB, for 32768 pages.
+/// Words of a part: 4 KiB, for 32,768 pages.
 const PART: usize = 512;
 const PART_PAGES: u64 = 64 * PART as u64;
-/// Bytes of a part that has pages.
+/// Bytes of a part.
 const PART_BYTES: u64 = 8 * PART as u64;
 
-/// A part of the set; without memory as long as no page of it is in the set.
+/// A part of the set; it has no memory while no page of it is in the set.
 type Part = OnceLock<Box<[AtomicU64; PART]>>;
 
-/// A set of page numbers, filled by several threads.
+/// A set of page numbers that several threads fill.
 #[derive(Debug)]
 pub(crate) struct PageMap {
     parts: Vec<Part>,
     pages: u64,
 }
 
-/// The most bytes that a set over `pages` pages takes when it gets `added` of them.
+/// Returns the memory in bytes that a set over `pages` pages takes at most when `added` pages are
+/// added.
 pub(crate) fn most_bytes(pages: u64, added: u64) -> u64 {
     let parts = pages.div_ceil(PART_PAGES);
     let table = parts.saturating_mul(size_of::<Part>() as u64);
     table.saturating_add(parts.min(added).saturating_mul(PART_BYTES))
 }
 
-/// The most bytes that the sets of a merge of this file take.
+/// Returns the memory in bytes that the sets for merging this file take at most.
 pub(crate) fn most_bytes_of(file: &FilePlan) -> u64 {
     let page = file.page_size.bytes() as u64;
     let deltas = file.sources.iter().filter(|s| s.kind == SourceKind::Delta);
@@ -38,7 +40,7 @@ pub(crate) fn most_bytes_of(file: &FilePlan) -> u64 {
 }
 
 impl PageMap {
-    /// An empty set over the pages `0..pages`.
+    /// Creates an empty set over the pages `0..pages`.
     pub(crate) fn new(pages: u64) -> Self {
         Self {
             parts: (0..pages.div_ceil(PART_PAGES))
@@ -48,7 +50,7 @@ impl PageMap {
         }
     }
 
-    /// How many pages the file has.
+    /// Returns the number of pages of the file.
     pub(crate) const fn pages(&self) -> u64 {
         self.pages
     }
@@ -60,18 +62,18 @@ impl PageMap {
         self.parts.get(usize::try_from(page / PART_PAGES).ok()?)
     }
 
-    /// The word of a page that lies within the file; `None`: no page of its part is in the set.
+    /// Returns the word of a page within the file; `None` if no page of its part is in the set.
     fn word(&self, page: u64) -> Option<&AtomicU64> {
         self.part(page)?.get()?.get(word_of(page))
     }
 
-    /// Whether the page is in the set. Pages beyond the end never are.
+    /// Returns whether the page is in the set. Pages beyond the end never are.
     pub(crate) fn has(&self, page: u64) -> bool {
         self.word(page)
             .is_some_and(|word| word.load(Ordering::Relaxed) & (1 << (page % 64)) != 0)
     }
 
-    /// Adds a page; says whether it was there before.
+    /// Adds a page; returns whether it was in the set before.
     pub(crate) fn add(&self, page: u64) -> bool {
         let bit = 1 << (page % 64);
         let Some(part) = self.part(page) else {
@@ -83,7 +85,7 @@ impl PageMap {
             .is_some_and(|word| word.fetch_or(bit, Ordering::Relaxed) & bit != 0)
     }
 
-    /// Whether a page of the range lies within the file and is not in the set.
+    /// Returns whether a page of the range is within the file and not in the set.
     pub(crate) fn lacks_any(&self, range: Range<u64>) -> bool {
         let mut page = range.start;
         let end = range.end.min(self.pages);
@@ -101,17 +103,17 @@ impl PageMap {
         false
     }
 
-    /// Adds all of `other` and empties it.
+    /// Moves all pages of `other` into this set.
     pub(crate) fn absorb(&mut self, other: &mut Self) {
-        for (mine, theirs) in self.parts.iter_mut().zip(&mut other.parts) {
-            let Some(mut theirs) = theirs.take() else {
+        for (own, added) in self.parts.iter_mut().zip(&mut other.parts) {
+            let Some(mut added) = added.take() else {
                 continue;
             };
-            match mine.get_mut() {
-                None => *mine = Part::from(theirs),
-                Some(mine) => {
-                    for (mine, theirs) in mine.iter_mut().zip(theirs.iter_mut()) {
-                        *mine.get_mut() |= *theirs.get_mut();
+            match own.get_mut() {
+                None => *own = Part::from(added),
+                Some(own) => {
+                    for (own, added) in own.iter_mut().zip(added.iter_mut()) {
+                        *own.get_mut() |= *added.get_mut();
                     }
                 }
             }
@@ -119,7 +121,7 @@ impl PageMap {
     }
 }
 
-/// The place of a page's word in its part.
+/// Returns the index of a page's word in its part.
 const fn word_of(page: u64) -> usize {
     (page / 64) as usize % PART
 }
@@ -130,7 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn memory_is_taken_only_for_what_is_there() {
+    fn memory_is_allocated_only_for_parts_with_pages() {
         let pages = 1 << 30;
         let map = PageMap::new(pages);
         assert!(!map.has(pages - 1) && map.lacks_any(0..pages));
@@ -140,7 +142,7 @@ mod tests {
         let taken = map.parts.iter().filter(|part| part.get().is_some()).count();
         assert_eq!(taken, 3);
         assert!(map.has(70_000) && !map.has(70_001));
-        // Less than 1 MiB for what claimed 128 MiB before.
+        // Less than 1 MiB; a set with all its memory takes 128 MiB.
         assert!(most_bytes(pages, 4) < 1 << 20);
         assert!(most_bytes(pages, pages) > 128 << 20);
     }

@@ -1,13 +1,13 @@
-//! Whether a chain may be merged at all (`docs/design.md#overlap`), before any file is looked at.
+//! Checks that a chain can be merged (`docs/design.md#overlap`), before any file is read.
 
 use crate::innodb::redo;
 use crate::manifest::{BackupKind, Finding, LinkFault, LinkField, Manifest, link_faults};
 use crate::reader::error::ReadError;
 
-/// Checks a chain, base first: members that fit each other, each made with overlap.
+/// Checks a chain, base first: the members must continue each other, each with overlap.
 ///
 /// # Errors
-/// [`ReadError::Chain`] or [`ReadError::NoOverlap`] naming the first member that does not fit.
+/// [`ReadError::Chain`] or [`ReadError::NoOverlap`] for the first member that doesn't fit.
 pub(crate) fn check(chain: &[Manifest]) -> Result<(), ReadError> {
     let Some(base) = chain.first() else {
         return Err(damaged("", "the chain is empty"));
@@ -21,7 +21,8 @@ pub(crate) fn check(chain: &[Manifest]) -> Result<(), ReadError> {
     for member in chain {
         own_ranges(member)?;
     }
-    // A chain without overlap may be prepared step by step; one whose members don't fit never.
+    // All members are checked for continuity first: a chain without overlap can still be prepared
+    // step by step, a chain whose members don't continue each other can't.
     for step in [fits, overlaps] {
         for pair in chain.windows(2) {
             if let [previous, member] = pair {
@@ -36,7 +37,7 @@ fn damaged(backup: &str, what: impl Into<Finding>) -> ReadError {
     ReadError::damaged(backup, "lsnap_manifest.json", what)
 }
 
-/// What must hold within one manifest.
+/// Checks the redo format and the LSNs of one manifest.
 ///
 /// # Errors
 /// [`ReadError::Damaged`].
@@ -67,16 +68,16 @@ pub(crate) fn own_ranges(member: &Manifest) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// What must hold between a member and the one before it.
+/// Checks a member against the one before it.
 ///
 /// # Errors
-/// As [`check`].
+/// The same as those of [`check`].
 pub(crate) fn link(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
     fits(previous, member)?;
     overlaps(previous, member)
 }
 
-/// Whether a member continues the one before it.
+/// Checks that a member continues the one before it.
 fn fits(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
     let faults = link_faults(previous, member);
     let of_restore = |fault: &LinkFault| ORDER.iter().position(|field| *field == fault.field);
@@ -90,7 +91,7 @@ fn fits(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
     Err(match fault.field {
         LinkField::Kind => damaged(
             member.name.as_str(),
-            "a full backup stands in the middle of a chain",
+            "a full backup is in the middle of a chain",
         ),
         field => ReadError::Chain {
             member: member.name.to_string(),
@@ -105,8 +106,8 @@ fn fits(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
     })
 }
 
-/// The fields without which a restore would be wrong, the first to be reported first. The others are of names and
-/// references, which a chain of directories doesn't have.
+/// The fields without which a restore would be wrong, in the order in which they are reported. The
+/// other fields are names and references, which a chain of directories doesn't have.
 const ORDER: [LinkField; 7] = [
     LinkField::Kind,
     LinkField::ServerUuid,
@@ -117,7 +118,7 @@ const ORDER: [LinkField; 7] = [
     LinkField::LastLsn,
 ];
 
-/// Whether a member has all pages that changed since the one before it began.
+/// Checks that a member has all pages that changed since the member before it began.
 fn overlaps(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
     if member.lsn.scan_floor > previous.lsn.start_checkpoint {
         return Err(ReadError::NoOverlap {

@@ -1,6 +1,6 @@
-//! The clusters of a stored delta, one after the other: which pages it holds, and in which objects.
-//! Only the objects that hold headers are fetched (lsnap stores a header as an object of its own, and a
-//! delta that fits into a pack as one).
+//! The clusters of a stored delta: the pages that it holds, and the objects that hold them. Only
+//! the objects with headers are fetched (lsnap stores a header as an object of its own, and a delta
+//! in a pack as one object).
 
 use super::error::ReadError;
 use super::fetch::Fetcher;
@@ -13,28 +13,29 @@ use std::ops::Range;
 
 /// One cluster of a delta.
 pub(crate) struct Cluster {
-    /// Where its header begins in the delta.
+    /// Offset of its header in the delta, in bytes.
     pub(crate) start: u64,
     /// The pages, in the order in which they follow the header.
     pub(crate) pages: Vec<PageNo>,
     /// The objects that hold it; the first begins with the header.
     pub(crate) objects: Range<usize>,
-    /// No cluster follows.
+    /// True if it is the last cluster.
     last: bool,
 }
 
-/// What is done with the clusters of a delta.
+/// Receives the clusters of a delta.
 pub(crate) trait Visit<E> {
-    /// Takes bytes that lie in the same object as the header, behind it; the objects of `cluster` are not known yet.
+    /// Receives the bytes after the header in the header's object; the objects of `cluster` are not
+    /// known yet.
     fn behind(&mut self, _cluster: &Cluster, _offset: u64, _data: &[u8]) -> Result<(), E> {
         Ok(())
     }
 
-    /// Takes a cluster.
+    /// Receives a cluster.
     fn cluster(&mut self, cluster: Cluster) -> Result<(), E>;
 }
 
-/// Takes clusters, and nothing of the bytes behind their headers.
+/// Receives clusters, and ignores the bytes after their headers.
 struct Each<F>(F);
 
 impl<E, F: FnMut(Cluster) -> Result<(), E>> Visit<E> for Each<F> {
@@ -44,11 +45,11 @@ impl<E, F: FnMut(Cluster) -> Result<(), E>> Visit<E> for Each<F> {
 }
 
 impl Cluster {
-    /// The pages that a run of the delta's bytes holds, by the position in the cluster of the first of
-    /// them, and how many bytes of the run are before them (the header).
+    /// Returns the pages of a run of the delta's bytes, the position of the first of them in the
+    /// cluster, and the number of bytes before them in the run (the header).
     ///
     /// # Errors
-    /// What is wrong with the run.
+    /// The reason why the run doesn't consist of pages of the cluster.
     pub(crate) fn pages_of(
         &self,
         offset: u64,
@@ -81,10 +82,10 @@ impl Cluster {
     }
 }
 
-/// Calls `each` with every cluster.
+/// Calls `each` for every cluster.
 ///
 /// # Errors
-/// Whatever `each` says; [`ReadError::Damaged`] when the clusters are not those of a whole delta.
+/// The errors of `each`; [`ReadError::Damaged`] if the clusters are not those of a complete delta.
 pub(crate) fn clusters(
     fetcher: &Fetcher<'_>,
     stored: Stored<'_>,
@@ -94,10 +95,10 @@ pub(crate) fn clusters(
     walk(fetcher, stored, size, &mut Each(each))
 }
 
-/// Goes through the clusters; each object that begins with a header is fetched once.
+/// Walks through the clusters; each object that begins with a header is fetched once.
 ///
 /// # Errors
-/// Whatever `visit` says; [`ReadError::Damaged`] when the clusters are not those of a whole delta.
+/// The errors of `visit`; [`ReadError::Damaged`] if the clusters are not those of a complete delta.
 pub(crate) fn walk<E: From<ReadError>>(
     fetcher: &Fetcher<'_>,
     stored: Stored<'_>,
@@ -132,7 +133,7 @@ pub(crate) fn walk<E: From<ReadError>>(
 
 fn truncated(stored: Stored<'_>, cluster: &Cluster) -> ReadError {
     stored.damaged(format!(
-        "the cluster at offset {} says {}{}, the file has {}: it is truncated",
+        "the cluster at offset {} lists {}{}, the file has {}: it is truncated",
         cluster.start,
         counted::count(cluster.pages.len(), "page"),
         if cluster.last {
@@ -144,7 +145,7 @@ fn truncated(stored: Stored<'_>, cluster: &Cluster) -> ReadError {
     ))
 }
 
-/// Fetches the object that begins with a header.
+/// Fetches the object that begins with a header, and parses the header.
 fn header<E: From<ReadError>>(
     fetcher: &Fetcher<'_>,
     stored: Stored<'_>,
@@ -188,7 +189,8 @@ fn header<E: From<ReadError>>(
     Ok(found.ok_or_else(|| stored.damaged(format!("no cluster header at offset {start}")))?)
 }
 
-/// The objects from `next` on that lie before `end`; the boundary must be an object's.
+/// Returns the objects from `next` on that begin before `end`; an object must begin or the file
+/// must end there.
 fn objects_until(stored: Stored<'_>, next: usize, end: u64) -> Result<Range<usize>, ReadError> {
     let last = end == stored.entry.bytes;
     let objects = stored.entry.objects.iter().skip(next);

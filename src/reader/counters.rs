@@ -1,22 +1,22 @@
-//! What was read of each member of a chain.
+//! Counts of the data that were read from each member of a chain.
 
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What one member gave.
+/// The data that were read from one member.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct MemberReport {
     /// Its name.
     pub name: String,
-    /// Pages taken from it.
+    /// Pages that were taken from it.
     pub pages: u64,
-    /// Objects fetched.
+    /// Objects that were fetched.
     pub objects: u64,
-    /// Objects that were not needed.
+    /// Objects that did not have to be fetched.
     pub objects_skipped: u64,
-    /// Bytes fetched.
+    /// Bytes that were fetched.
     pub fetched_bytes: u64,
-    /// Bytes of all its objects.
+    /// Length of all its objects in bytes.
     pub stored_bytes: u64,
 }
 
@@ -28,7 +28,7 @@ struct MemberCounters {
     fetched: AtomicU64,
 }
 
-/// Counts on behalf of all workers.
+/// Counters that all workers share.
 #[derive(Debug)]
 pub(crate) struct Counters {
     members: Vec<MemberCounters>,
@@ -36,7 +36,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// For a chain of that many members.
+    /// Creates counters for a chain of this many members.
     pub(crate) fn new(members: usize) -> Self {
         Self {
             members: (0..members).map(|_| MemberCounters::default()).collect(),
@@ -85,7 +85,8 @@ impl Counters {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// What each member gave; of each, newest first, its name and the bytes that it has stored.
+    /// Returns a report for each member; `members` has the name and the stored bytes of each,
+    /// newest first.
     pub(crate) fn members(
         &self,
         members: impl Iterator<Item = (String, u64)>,

@@ -1,10 +1,10 @@
-//! A backup that lies in a directory: a stream of `lsnap backup --stream`, or a backup out of a
-//! repository, as `xbstream -x`, `mbstream -x`, `lsnap xbstream -x` or `lsnap cloud get` extracted it.
+//! Backups in a directory: a stream of `lsnap backup --stream`, or a backup from a repository,
+//! extracted by `xbstream -x`, `mbstream -x`, `lsnap xbstream -x` or `lsnap cloud get`.
 //!
-//! The manifest of a stream has the length and the digest of every range of every file as it was
-//! stored. Files may have been decrypted and decompressed since: those have no digests any more, and
-//! neither have the files of a repository's backup, whose digests are of chunks. There the pages'
-//! own checksums are looked at when they are merged, blocks of redo always are.
+//! The manifest of a stream has the length and the digest of every stored range of every file.
+//! Files that were decrypted or decompressed since then have no digests, and neither have the files
+//! of a repository's backup, whose digests are those of chunks. For these, the checksums of the
+//! pages are checked when they are merged. The blocks of the redo log are always checked.
 
 use super::error::{ReadError, io};
 use super::opened::{Opened, ranges};
@@ -21,35 +21,37 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Looks at a directory.
+/// Opens the backup in a directory.
 ///
 /// # Errors
-/// [`ReadError::NoBackup`], [`ReadError::Damaged`] for files that are missing or of the wrong
-/// length, [`ReadError::Key`].
+/// [`ReadError::NoBackup`]; [`ReadError::Damaged`] for files that are missing or have a wrong
+/// length; [`ReadError::Key`].
 pub(crate) fn open(directory: &Path, opening: Opening<'_>) -> Result<Opened, ReadError> {
     let path = directory.join(MANIFEST);
     match std::fs::read(&path) {
-        Ok(text) => ours(directory, &text, opening),
-        Err(error) if error.kind() == ErrorKind::NotFound => theirs(directory, opening),
+        Ok(text) => with_manifest(directory, &text, opening),
+        Err(error) if error.kind() == ErrorKind::NotFound => without_manifest(directory, opening),
         Err(error) => Err(io("read", &path)(error)),
     }
 }
 
-/// Nothing can prove who made a backup without a manifest.
-fn theirs(directory: &Path, opening: Opening<'_>) -> Result<Opened, ReadError> {
+/// Opens a backup without a manifest. Nothing proves who made it, so it is refused if a key is
+/// given.
+fn without_manifest(directory: &Path, opening: Opening<'_>) -> Result<Opened, ReadError> {
     if opening.key.is_some() && !opening.unauthenticated {
         return Err(ReadError::Key {
             backup: directory.display().to_string(),
             why: format!(
                 "a key was given, but there is no {MANIFEST}, whose MAC would prove who made the backup: restore \
-                 it without the key, or add --accept-unauthenticated"
+                 it without the key, or set RestoreOptions::accept_unauthenticated"
             ),
         });
     }
     foreign::open(directory)
 }
 
-/// The MAC covers files as they were stored: what lies there decrypted can be anybody's.
+/// Returns a file that was decrypted since it was stored. The MAC covers only files as they were
+/// stored, so anything can be in it.
 fn decrypted(manifest: &Manifest, forms: &[Form]) -> Option<String> {
     let wrapped = manifest.files.iter().zip(forms).find(|(entry, form)| {
         let wrapping = entry.wrapping.as_ref();
@@ -58,7 +60,7 @@ fn decrypted(manifest: &Manifest, forms: &[Form]) -> Option<String> {
     wrapped.map(|(entry, _)| entry.plain_path().to_owned())
 }
 
-fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, ReadError> {
+fn with_manifest(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, ReadError> {
     let mut manifest = parse_manifest(text)
         .map_err(|what| ReadError::damaged(directory.display(), MANIFEST, what))?;
     let mut forms = Vec::with_capacity(manifest.files.len());
@@ -83,8 +85,8 @@ fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, R
         return Err(ReadError::Key {
             backup: manifest.name.to_string(),
             why: format!(
-                "a key was given, but {path} lies decrypted in {}, where nothing proves what is in it: extract the \
-                 stream again as it is, restore without the key, or add --accept-unauthenticated",
+                "a key was given, but {path} is decrypted in {}, so nothing proves its content: extract the stream \
+                 again without decrypting it, restore without the key, or set RestoreOptions::accept_unauthenticated",
                 directory.display()
             ),
         });
@@ -104,8 +106,8 @@ fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, R
     manifest.layout = Layout::Stream;
     if unproven > 0 {
         warnings.push(format!(
-            "{unproven} of {} in {} are in another form than the one that the manifest has digests of; \
-             their pages are checked one by one, small files cannot be",
+            "{unproven} of {} in {} are not in the form of which the manifest has digests; \
+             their pages are checked one by one, small files cannot be checked",
             count(manifest.files.len(), "file"),
             directory.display()
         ));
@@ -117,9 +119,9 @@ fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, R
     })
 }
 
-/// How a file of the manifest lies in the directory, with its length in bytes.
+/// The form of a manifest's file in the directory, with its length in bytes.
 enum Form {
-    /// Under the name that the manifest gives it.
+    /// Under the name in the manifest.
     Stored(u64),
     /// Decrypted and decompressed.
     Plain(u64),
@@ -138,8 +140,7 @@ fn form(directory: &Path, manifest: &Manifest, entry: &FileEntry) -> Result<Form
         let half = entry.path.as_stored().trim_end_matches(".xbcrypt");
         if length_of_half(directory, half, entry.path.as_stored())? {
             return Err(damaged(format!(
-                "only {half} is in {}: it was decrypted and not decompressed; run `lsnap decompress {}`",
-                directory.display(),
+                "only {half} is in {}: it was decrypted and not decompressed; decompress the files of the directory",
                 directory.display()
             )));
         }
@@ -154,7 +155,7 @@ fn length_of_half(directory: &Path, half: &str, whole: &str) -> Result<bool, Rea
     Ok(half != whole && length(directory, half)?.is_some())
 }
 
-/// The length of a regular file, if there is one of that name.
+/// Returns the length of a regular file; `None` if there is no file of that name.
 fn length(directory: &Path, name: &str) -> Result<Option<u64>, ReadError> {
     let path = directory.join(name);
     match std::fs::symlink_metadata(&path) {
@@ -162,17 +163,17 @@ fn length(directory: &Path, name: &str) -> Result<Option<u64>, ReadError> {
         Ok(_) => Err(ReadError::damaged(
             directory.display(),
             name,
-            "it is no regular file",
+            "it is not a regular file",
         )),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io("look at", &path)(error)),
     }
 }
 
-/// Makes the ranges of a file that lies as it was stored; false when there are no digests for them.
+/// Adjusts the ranges of a file in its stored form; returns false if there are no digests for them.
 ///
 /// # Errors
-/// What is wrong with its length.
+/// The length of the file is not that of the ranges.
 pub(crate) fn as_stored(
     entry: &mut FileEntry,
     length: u64,
@@ -211,7 +212,7 @@ pub(crate) fn as_stored(
     Ok(layout == Layout::Stream)
 }
 
-/// Makes the ranges of a file that was decrypted and decompressed.
+/// Sets the ranges of a file that was decrypted and decompressed.
 fn as_plain(entry: &mut FileEntry, length: u64) -> Result<bool, Finding> {
     entry.path = StoredPath::new(entry.plain_path());
     entry.wrapping = None;
@@ -229,7 +230,7 @@ fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, Finding> {
     Ok(false)
 }
 
-/// Reads a range of a stored file.
+/// Reads a range of a stored file, and checks its digest if it has one.
 pub(crate) fn range(
     directory: &Path,
     stored: Stored<'_>,

@@ -1,4 +1,4 @@
-//! What can go wrong when backups are read.
+//! Errors of reading backups.
 
 use crate::cancel::Cancelled;
 use crate::counted::count;
@@ -10,32 +10,32 @@ use std::error::Error;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// Why a backup, or a chain of them, could not be read.
+/// The reason why a backup or a chain could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The repository did not give what was asked of it.
+    /// The repository could not be read.
     #[error(transparent)]
     Store(Box<StoreError>),
-    /// The chain cannot be restored by merging, because a member does not reach back far enough.
+    /// The chain can't be merged, because a member doesn't reach back far enough.
     #[error(
         "{member} was scanned from LSN {scan_floor}, but its predecessor {previous} began to copy at LSN \
          {start_checkpoint}: pages changed in between are only in the predecessor's redo log, so the chain \
-         cannot be merged. It needs the stepwise way (xtrabackup --prepare --apply-log-only of each member): \
-         get each member into a directory of its own (`lsnap cloud get -C`), and restore from these with \
-         --from, --incremental-dir and --redo-applier=xtrabackup; or restore {previous} and take a new full backup"
+         cannot be merged. It can only be prepared stepwise (xtrabackup --prepare --apply-log-only of each member): \
+         extract each member into a directory of its own, and restore from these directories with \
+         RestoreOptions::applier set to xtrabackup; or restore {previous} and take a new full backup"
     )]
     NoOverlap {
         /// The member without overlap.
         member: String,
-        /// Where its scan began.
+        /// The LSN from which it was scanned.
         scan_floor: Lsn,
         /// The member before it.
         previous: String,
-        /// The checkpoint at which that one began.
+        /// The checkpoint at which the copy of that member began.
         start_checkpoint: Lsn,
     },
-    /// A chain that begins in the middle.
+    /// The first member of a chain is an incremental.
     #[error(
         "{backup} is an incremental backup that begins at LSN {from_lsn}: the full backup of its chain, and \
          what lies between, must come before it"
@@ -43,18 +43,18 @@ pub enum ReadError {
     NotFull {
         /// The first member.
         backup: String,
-        /// Where it begins.
+        /// The LSN at which it begins.
         from_lsn: Lsn,
     },
-    /// A directory holds no backup, or none that can be restored.
+    /// A directory doesn't contain a backup, or contains one that can't be restored.
     #[error("cannot restore from {}: {why}", path.display())]
     NoBackup {
         /// The directory.
         path: PathBuf,
-        /// What was found, and what to do.
+        /// The reason, and a remedy.
         why: String,
     },
-    /// Two members of a chain do not belong together.
+    /// A member doesn't continue the one before it.
     #[error(
         "{member} does not continue {previous}: its {what} is {found}, expected {expected}; \
          restore {previous} instead, and take a new full backup"
@@ -68,31 +68,31 @@ pub enum ReadError {
         what: &'static str,
         /// Its value in the younger member.
         found: String,
-        /// The value that would fit.
+        /// The expected value.
         expected: String,
     },
-    /// A path out of a manifest that must not be written to.
+    /// A path in a manifest must not be written to.
     #[error("{backup}: its manifest names the file {path:?}, {why}; refusing to write it")]
     Path {
         /// The backup.
         backup: String,
-        /// The path as it stands in the manifest.
+        /// The path in the manifest.
         path: String,
-        /// What is wrong with it.
+        /// The fault.
         why: &'static str,
     },
-    /// A stored file is not what the manifest or its format says.
+    /// A stored file differs from the manifest or from its format.
     #[error(
-        "{object} is damaged: {}; run `lsnap verify` on it, and restore another backup", shown(found, expected.as_ref())
+        "{object} is damaged: {}; verify the backup, and restore another one", shown(found, expected.as_ref())
     )]
     Damaged {
-        /// The file with the name of its backup before it, or the key of the object.
+        /// The file with the name of its backup, or the key of the object.
         object: String,
-        /// What was found.
+        /// The found value.
         found: String,
-        /// What was expected in its place; `None` if that is clear from what was found.
+        /// The expected value; `None` if it is clear from what was found.
         expected: Option<String>,
-        /// The error that a lower layer gave.
+        /// The error of a lower layer.
         #[source]
         cause: Option<Box<dyn Error + Send + Sync>>,
     },
@@ -101,12 +101,12 @@ pub enum ReadError {
     Key {
         /// The backup.
         backup: String,
-        /// Found, expected, and what to do.
+        /// The reason, and a remedy.
         why: String,
     },
     /// An object is larger than the memory that the restore may use.
     #[error(
-        "{backup}/{path}: object {index} is {bytes}, more than the {limit} of --memory; raise --memory",
+        "{backup}/{path}: object {index} is {bytes}, more than the {limit} of RestoreOptions::memory; increase it",
         bytes = count(bytes, "byte"), limit = count(limit, "byte")
     )]
     ObjectTooLarge {
@@ -116,30 +116,30 @@ pub enum ReadError {
         path: String,
         /// The object's index.
         index: u64,
-        /// Its length.
+        /// Its length in bytes.
         bytes: u64,
-        /// What is allowed.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// Bytes of InnoDB that make no sense.
+    /// Bytes that are not valid in InnoDB's formats.
     #[error("{what}: {source}")]
     Innodb {
-        /// Where they stand.
+        /// The file that contains them.
         what: String,
-        /// What is wrong with them.
+        /// The reason why they are invalid.
         source: InnodbError,
     },
-    /// The file system refused something.
+    /// A system call on a file failed.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried, a verb.
+        /// The action that failed, as a verb.
         what: &'static str,
-        /// On which path.
+        /// The path.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// It was asked to stop.
+    /// The job was cancelled.
     #[error("interrupted")]
     Interrupted,
 }
@@ -150,7 +150,7 @@ impl From<StoreError> for ReadError {
     }
 }
 
-/// Puts a path and a verb to an I/O error.
+/// Returns a function that adds a verb and a path to an I/O error.
 pub(crate) fn io(
     what: &'static str,
     path: &Path,
@@ -165,7 +165,7 @@ impl From<Cancelled> for ReadError {
     }
 }
 
-/// The sentence of both fields.
+/// Joins both fields into one text.
 fn shown(found: &str, expected: Option<&String>) -> String {
     match expected {
         Some(expected) => format!("{found}, expected {expected}"),
@@ -174,7 +174,7 @@ fn shown(found: &str, expected: Option<&String>) -> String {
 }
 
 impl ReadError {
-    /// A damaged file of a backup.
+    /// Returns the error for a damaged file of a backup.
     pub(crate) fn damaged(
         backup: impl Display,
         path: impl Display,
@@ -189,7 +189,7 @@ impl ReadError {
         }
     }
 
-    /// The same error with the error of a lower layer as its cause.
+    /// Returns the same error with the error of a lower layer as its cause.
     pub(crate) fn because(self, error: impl Error + Send + Sync + 'static) -> Self {
         match self {
             Self::Damaged {
@@ -207,7 +207,7 @@ impl ReadError {
         }
     }
 
-    /// The same error about one object of the file, by its key.
+    /// Returns the same error for one object of the file, named by its key.
     pub(crate) fn of_object(self, key: impl FnOnce() -> String) -> Self {
         match self {
             Self::Damaged {

@@ -1,5 +1,5 @@
-//! Stored objects as runs of a file's bytes: fetched with their digest checked, unwrapped with their
-//! CRC checked, and compared with what the manifest says about their place.
+//! Stored objects as runs of a file's bytes. Their digests are checked when they are fetched, their
+//! CRCs when they are unwrapped, and their offsets are compared with the manifest.
 
 use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
@@ -15,29 +15,29 @@ use crate::xbstream::{self, Chunk};
 use bytes::Bytes;
 use std::ops::Range;
 
-/// Reads stored bytes on behalf of all workers.
+/// Fetches stored objects; shared by all workers.
 pub(crate) struct Fetcher<'a> {
     pub(crate) source: Source<'a>,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) phase: Phase,
     pub(crate) counters: &'a Counters,
-    /// What encrypted members are decrypted with.
+    /// The key of encrypted members.
     pub(crate) key: Option<&'a Key>,
-    /// Largest object that may be held.
+    /// Length of the largest object that may be in memory, in bytes.
     pub(crate) limit: u64,
-    /// Ends the work.
+    /// Cancels the job.
     pub(crate) cancel: &'a Cancel,
 }
 
-/// Receives the bytes of an object, with their offset in the file.
+/// Receives bytes of an object with their offset in the file.
 type Receiver<'f> = dyn FnMut(u64, Bytes) -> Result<(), ReadError> + 'f;
 
 impl Fetcher<'_> {
-    /// Fetches one object and hands its data over in ascending order; holes are left out.
+    /// Fetches one object and passes its data to `place` in ascending order, without holes.
     ///
     /// # Errors
-    /// Whatever `place` says; [`ReadError::Damaged`] when the object holds another file, bytes out
-    /// of place, too few or too many of them, or the file's end where it must not be.
+    /// The errors of `place`; [`ReadError::Damaged`] if the object holds bytes of another file or
+    /// at wrong offsets, too few or too many bytes, or the end of the file at a wrong position.
     pub(crate) fn each<E: From<ReadError>>(
         &self,
         stored: Stored<'_>,
@@ -48,7 +48,7 @@ impl Fetcher<'_> {
         let read = self.read(stored, index, &mut |offset, data| {
             place(offset, data).map_err(|error| {
                 failed = Some(error);
-                // Only ends the reading: what `place` said is returned.
+                // Only ends the reading; the error of `place` is returned.
                 ReadError::Interrupted
             })
         });
@@ -87,7 +87,7 @@ impl Fetcher<'_> {
         Ok(())
     }
 
-    /// Takes the chunks off an object of a wrapped file, and hands its plain bytes over.
+    /// Reads the chunks of an object of a wrapped file, and passes its plain bytes to `place`.
     fn wrapped(
         &self,
         stored: Stored<'_>,
@@ -97,7 +97,8 @@ impl Fetcher<'_> {
     ) -> Result<(), ReadError> {
         let object = stored.object(index)?;
         let from = object.stored_offset().0;
-        // How far the stored bytes go only the object says; the next one begins there.
+        // The length of the last object's stored bytes is only in the object; for others, the next
+        // object begins there.
         let to = match stored.entry.objects.get(index + 1) {
             Some(next) => next.stored_offset().0,
             None => from + payload(stored, object.index, &bytes)?,
@@ -114,7 +115,7 @@ impl Fetcher<'_> {
         self.unwrapped(stored, index, data, place)
     }
 
-    /// Takes off what lies around the bytes of a range and hands them over.
+    /// Unwraps the bytes of a range and passes them to `place`.
     fn unwrapped(
         &self,
         stored: Stored<'_>,
@@ -140,7 +141,7 @@ impl Fetcher<'_> {
         place(object.offset, data)
     }
 
-    /// Tells that an object is not needed.
+    /// Counts an object that is not needed.
     pub(crate) fn skip(&self, stored: Stored<'_>, index: usize) {
         if let Some(object) = stored.entry.objects.get(index) {
             self.counters.skipped(stored.member);
@@ -149,7 +150,7 @@ impl Fetcher<'_> {
     }
 }
 
-/// A range of a file in a directory: its bytes as they are.
+/// Passes a range of a file in a directory to `place`.
 fn range(
     stored: Stored<'_>,
     index: usize,
@@ -173,7 +174,7 @@ fn range(
     place(object.offset, bytes)
 }
 
-/// The bytes that the payloads of an object's chunks have.
+/// Returns the length of the payloads of an object's chunks in bytes.
 fn payload(stored: Stored<'_>, index: u64, bytes: &Bytes) -> Result<u64, ReadError> {
     xbstream::chunks(bytes.clone()).try_fold(0, |sum, chunk| match chunk {
         Ok(chunk) => Ok(sum + chunk.span()),
@@ -183,7 +184,7 @@ fn payload(stored: Stored<'_>, index: u64, bytes: &Bytes) -> Result<u64, ReadErr
     })
 }
 
-/// Goes through one object, whose bytes must be those of `range` of the stored file.
+/// Reads the chunks of one object, whose bytes must be those of `range` of the stored file.
 fn walk(
     stored: Stored<'_>,
     index: usize,
@@ -205,7 +206,7 @@ fn walk(
     walk.close()
 }
 
-/// The walk through one object.
+/// The state while the chunks of one object are read.
 struct Walk<'a> {
     stored: Stored<'a>,
     index: usize,
@@ -222,7 +223,7 @@ impl Walk<'_> {
 
     fn chunk(&mut self, chunk: Chunk, place: &mut Receiver<'_>) -> Result<(), ReadError> {
         if self.ended {
-            return Err(self.damaged("there is more after the end of the file"));
+            return Err(self.damaged("there are bytes after the end of the file"));
         }
         match chunk {
             Chunk::Payload {
@@ -248,7 +249,7 @@ impl Walk<'_> {
                     self.at += u64::from(piece.skip);
                     let length = piece.len as usize;
                     if length > rest.len() {
-                        return Err(self.damaged("a sparse map says more bytes than there are"));
+                        return Err(self.damaged("a sparse map has more bytes than the chunk"));
                     }
                     if length > 0 {
                         place(self.at, rest.split_to(length))?;
@@ -258,7 +259,7 @@ impl Walk<'_> {
                 if rest.is_empty() {
                     Ok(())
                 } else {
-                    Err(self.damaged("a sparse map says less bytes than there are"))
+                    Err(self.damaged("a sparse map has fewer bytes than the chunk"))
                 }
             }
             Chunk::End { path } => {
@@ -293,13 +294,14 @@ impl Walk<'_> {
             return Ok(());
         }
         Err(self.damaged(format!(
-            "{length} at offset {} go beyond {end}, where the next object or the file's end is",
+            "{length} at offset {} exceed {end}, where the next object or the end of the file is",
             self.at,
             length = count(length, "byte")
         )))
     }
 
-    /// All bytes must have come, and the end of the file with the last object, not before.
+    /// Checks that all bytes were read, and that the end of the file is in the last object and in
+    /// no other.
     fn close(&self) -> Result<(), ReadError> {
         let end = self.end;
         if self.at != end {

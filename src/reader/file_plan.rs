@@ -1,4 +1,4 @@
-//! The files of a restored directory, and where the bytes of each come from.
+//! The files of a restored directory, and the sources of their bytes.
 
 use crate::innodb::{PageSize, SpaceId};
 use serde::Serialize;
@@ -8,25 +8,25 @@ use serde::Serialize;
 pub struct FilePlan {
     /// Path within the restored directory.
     pub path: String,
-    /// Its tablespace.
+    /// The id of its tablespace.
     pub space_id: SpaceId,
-    /// Which file of the tablespace: 0, or the ordinal of `ibdataN`.
+    /// The file within the tablespace: 0, or the ordinal of `ibdataN`.
     pub node: u32,
-    /// Size of its pages.
+    /// Size of its pages in bytes.
     pub page_size: PageSize,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
-    /// Whether it holds undo logs.
+    /// True if it belongs to an undo tablespace.
     pub undo: bool,
-    /// Whether its pages are encrypted.
+    /// True if its pages are encrypted.
     pub encrypted: bool,
-    /// The directory outside of the datadir in which the source server has it.
+    /// The directory outside of the data directory that contains it on the source server.
     pub external: Option<String>,
-    /// Where its pages come from, newest first.
+    /// The sources of its pages, newest first.
     pub sources: Vec<SourcePlan>,
 }
 
-/// What a member holds of a file.
+/// The form in which a member holds a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceKind {
@@ -39,7 +39,7 @@ pub enum SourceKind {
 /// A stored file from which pages are taken.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourcePlan {
-    /// Its member, counted from the newest.
+    /// The number of its member, counted from the newest.
     pub member: usize,
     /// The member's name.
     pub backup: String,
@@ -47,23 +47,24 @@ pub struct SourcePlan {
     pub path: String,
     /// Whole file or delta.
     pub kind: SourceKind,
-    /// Its logical length.
+    /// Its logical length in bytes.
     pub bytes: u64,
-    /// The length of its objects together.
+    /// Total length of its objects in bytes.
     pub stored_bytes: u64,
     /// Its index among the member's files.
     #[serde(skip)]
     pub(crate) entry: usize,
 }
 
-/// A file that is copied as it is.
+/// A file that is copied unchanged.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlainPlan {
     /// Path within the backup and the restored directory.
     pub path: String,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
-    /// Whether it is the backup's own (only three of those stay in a restored directory).
+    /// True if it only describes the backup (only three files of this kind stay in a restored
+    /// directory).
     pub metadata: bool,
     /// Its index among the newest member's files.
     #[serde(skip)]

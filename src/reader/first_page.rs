@@ -1,18 +1,19 @@
-//! The first page of a tablespace that appeared just before a backup copied it.
+//! The first page of a tablespace that was created just before a backup copied it.
 //!
-//! The server makes a tablespace file by writing page 0 with LSN 0, straight to the file; the page
-//! gets an LSN in memory, and that version may reach the file after the backup has read it. A delta
-//! of pages chosen by LSN then lacks page 0 (seen on MySQL 9.7.4 after `TRUNCATE TABLE`). Its changes
-//! are in the redo log, for they were not on disk at the start checkpoint; but recovery finds the
-//! file by the id in page 0. So the page is made as the server first wrote it, and as xtrabackup does
-//! in that case (`docs/format/delta.md#applying-a-delta`): number, type, space id, flags, checksum.
+//! The server creates a tablespace file by writing page 0 with LSN 0 directly to the file. The page
+//! gets an LSN in memory, and that version may be written after the backup has read the page. A
+//! delta of pages chosen by LSN then lacks page 0 (observed on MySQL 9.7.4 after `TRUNCATE TABLE`).
+//! Its changes are in the redo log, because they were not on disk at the start checkpoint; but
+//! recovery finds the file by the id in page 0. So the page is created as the server first wrote
+//! it, like xtrabackup does in that case (`docs/format/delta.md#applying-a-delta`): page number,
+//! type, space id, flags, checksum.
 
 use crate::innodb::SpaceFlags;
 use crate::reader::FilePlan;
 
 const TYPE_FSP_HDR: u16 = 8;
 
-/// The page, or why it cannot be made.
+/// Creates the page, or returns why that is impossible.
 pub(crate) fn make(file: &FilePlan, flags: SpaceFlags) -> Result<Vec<u8>, String> {
     if file.encrypted || flags.is_encrypted() {
         return Err(
@@ -30,7 +31,7 @@ pub(crate) fn make(file: &FilePlan, flags: SpaceFlags) -> Result<Vec<u8>, String
     Ok(page)
 }
 
-/// Checksums of `docs/format/pages.md#checksums`, also for ROW_FORMAT=COMPRESSED.
+/// Sets the checksums (`docs/format/pages.md#checksums`), also for ROW_FORMAT=COMPRESSED.
 fn seal(page: &mut [u8], zip: bool) {
     let crc = |range: std::ops::Range<usize>| crc_fast::crc32_iscsi(&page[range]);
     let end = page.len();
@@ -63,7 +64,7 @@ mod tests {
         }
     }
 
-    /// What is made passes the check of every page that is read from a server.
+    /// The created page passes the check of pages that are read from a server.
     #[test]
     fn the_page_is_valid() {
         // 16 KiB DYNAMIC, and 8 KiB ROW_FORMAT=COMPRESSED.

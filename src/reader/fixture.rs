@@ -1,5 +1,5 @@
-//! A hand-built repository for tests of all that reads backups: tablespaces as lists of pages, and backups of them
-//! through the real upload and formats.
+//! A repository of small backups for tests of all code that reads backups: tablespaces as lists of
+//! pages, and backups of them that are written by the real upload and formats.
 
 mod objects;
 mod redo;
@@ -23,34 +23,35 @@ use std::path::{Path, PathBuf};
 pub(crate) const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 const LOG_UUID: u32 = 0x5EED_0001;
 
-/// A repository and what was put into it.
+/// A repository and the backups in it.
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) repo: Repository,
     pub(crate) chain: Vec<Manifest>,
-    /// Pages in one object.
+    /// Number of pages in one object.
     pub(crate) object_pages: usize,
-    /// Bit n: files of tablespaces of the n-th backup that are one object are packed.
+    /// Bit n: in the n-th backup, tablespace files of one object are packed.
     pub(crate) packs: u32,
-    /// Another redo log than a good one.
+    /// A redo log to store instead of a valid one.
     pub(crate) redo: Option<Vec<u8>>,
-    /// Further plain files, with their contents.
+    /// Further plain files, with their content.
     pub(crate) plain: Vec<(String, String)>,
-    /// Pages from another LSN on than the manifest says go into a delta.
+    /// The LSN from which pages are stored in a delta, if it is not the one in the manifest.
     pub(crate) scan_floor: Option<Lsn>,
-    /// Backups that are not in the chain any more.
+    /// Number of backups that are no longer in the chain.
     pub(crate) past: usize,
     /// The day in the names of full backups.
     pub(crate) day: u8,
-    /// Whether manifests record the floor of each delta.
+    /// True if manifests record the floor of each delta.
     pub(crate) floors: bool,
-    /// What manifests are authenticated with.
+    /// The key of the manifests' MACs.
     pub(crate) mac_key: Option<[u8; 32]>,
-    /// Bit n: `to_lsn` of the n-th backup is the checkpoint at its end, as in manifests of earlier lsnaps.
+    /// Bit n: `to_lsn` of the n-th backup is the checkpoint at its end, as in manifests of earlier
+    /// versions.
     pub(crate) ends: u32,
 }
 
-/// The start checkpoint of the n-th backup.
+/// Returns the start checkpoint of the n-th backup.
 pub(crate) const fn start_of(number: usize) -> u64 {
     (number as u64 + 1) * 1_000_000 + 100
 }
@@ -76,14 +77,18 @@ impl World {
         }
     }
 
-    /// Backs up: a full one first, then incrementals of those pages that are new enough.
+    /// Creates a backup: first a full one, then incrementals of the pages that are new enough.
     pub(crate) fn backup(&mut self, spaces: &[Space]) {
-        self.backup_bent(spaces, |_| {});
+        self.backup_with_changes(spaces, |_| {});
     }
 
-    /// The same, with a manifest that is bent afterwards: the store would neither write nor read it,
-    /// but the planner must not rely on that.
-    pub(crate) fn backup_bent(&mut self, spaces: &[Space], bend: impl FnOnce(&mut Manifest)) {
+    /// Creates a backup and changes its manifest afterwards with `change`. The store would neither
+    /// write nor read such a manifest, but the planner must not rely on that.
+    pub(crate) fn backup_with_changes(
+        &mut self,
+        spaces: &[Space],
+        change: impl FnOnce(&mut Manifest),
+    ) {
         let number = self.chain.len();
         let clock = number + self.past;
         let base = self.chain.last().cloned();
@@ -120,7 +125,7 @@ impl World {
                 files.push(delta);
             }
         }
-        // Only now: who asks for a file sends its pack.
+        // Only now, because `finish_file` uploads the pack of the file.
         for file in &mut files {
             file.objects = upload.finish_file(file.path.as_stored()).unwrap();
         }
@@ -144,7 +149,7 @@ impl World {
             manifest.authenticate(key).unwrap();
         }
         upload.finish(&manifest).unwrap();
-        bend(&mut manifest);
+        change(&mut manifest);
         self.chain.push(manifest);
     }
 
@@ -205,7 +210,7 @@ impl World {
         }
     }
 
-    /// Removes backups with everything under their names.
+    /// Removes all objects of these backups.
     pub(crate) fn remove(&self, names: &[BackupName]) {
         for name in names {
             let bucket = self.repo.bucket();
@@ -220,7 +225,7 @@ impl World {
         }
     }
 
-    /// Where an object lies on disk.
+    /// Returns the path of an object on disk.
     pub(crate) fn object(&self, number: usize, path: &str, index: usize) -> PathBuf {
         let name = self.chain[number].name.to_string();
         let wanted = format!("{name}/{path}.{index:020}");
@@ -233,7 +238,7 @@ impl World {
     }
 }
 
-/// Local object stores escape some characters of a path as `%XX`.
+/// Decodes `%XX`: local object stores escape some characters of a path.
 fn decode(path: &str) -> String {
     let mut out = String::new();
     let mut rest = path;
@@ -245,7 +250,7 @@ fn decode(path: &str) -> String {
     out + rest
 }
 
-/// All files below a directory with their content.
+/// Returns all files below a directory with their content.
 pub(crate) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut directories = vec![root.to_path_buf()];

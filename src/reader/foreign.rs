@@ -1,11 +1,11 @@
-//! A backup directory that xtrabackup made (`docs/format/checkpoints.md`): read into a manifest, as far as a
-//! restore needs.
+//! Backup directories of xtrabackup (`docs/format/checkpoints.md`), read into a manifest as far as
+//! a restore needs it.
 //!
-//! A full backup of xtrabackup's is page by page what one of lsnap's is, so a server's own recovery can
-//! apply its redo log. The increments of xtrabackup begin where the last backup ended and not where it
-//! began, so a chain of them is prepared step by step, by xtrabackup itself (`docs/design.md#stepwise`); of those only
-//! the LSNs are looked at, and their files are not listed. Not run against a real xtrabackup: its files are made by hand in the tests,
-//! from that page.
+//! A full backup of xtrabackup has the same pages as one of lsnap, so the recovery of a server can
+//! apply its redo log. The incrementals of xtrabackup begin where the last backup ended instead of
+//! where it began, so a chain of them is prepared step by step by xtrabackup itself
+//! (`docs/design.md#stepwise`); of these only the LSNs are read, and their files are not listed.
+//! This was not run against a real xtrabackup: the tests create its files by hand, from that page.
 
 use super::error::{ReadError, io};
 use super::opened::{Opened, ranges};
@@ -26,16 +26,17 @@ const INFO: &str = "xtrabackup_info";
 const BINLOG_INFO: &str = "xtrabackup_binlog_info";
 const OPTIONS: &str = "backup-my.cnf";
 
-/// Longest small file that is read, in bytes: a GTID set may be long.
+/// Longest small file that is read, in bytes: a GTID set can be long.
 const LONGEST: u64 = 16 << 20;
 
-/// What `--lock-ddl=REDUCED` leaves for `--prepare` to do (`docs/format/delta.md#files-of-lock-ddlreduced`).
+/// Files that `--lock-ddl=REDUCED` leaves for `--prepare`
+/// (`docs/format/delta.md#files-of-lock-ddlreduced`).
 const REDUCED: [&str; 6] = [".del", ".ren", ".new", ".crpt", ".new.delta", ".new.meta"];
 
-/// Reads what there is.
+/// Opens the backup in a directory without lsnap's manifest.
 ///
 /// # Errors
-/// [`ReadError::NoBackup`] when it is none, or one that lsnap cannot restore.
+/// [`ReadError::NoBackup`] if it is not a backup, or one that lsnap can't restore.
 pub(crate) fn open(directory: &Path) -> Result<Opened, ReadError> {
     let refuse = |why: String| ReadError::NoBackup {
         path: directory.to_path_buf(),
@@ -51,7 +52,7 @@ pub(crate) fn open(directory: &Path) -> Result<Opened, ReadError> {
         BackupType::Incremental => BackupKind::Incremental,
         prepared => {
             return Err(refuse(format!(
-                "its redo log was applied already (backup_type = {prepared}): go on with the program that did it"
+                "its redo log was applied already (backup_type = {prepared}): continue with the program that applied it"
             )));
         }
     };
@@ -88,8 +89,8 @@ pub(crate) fn open(directory: &Path) -> Result<Opened, ReadError> {
         manifest,
         foreign: true,
         warnings: vec![format!(
-            "{} was not made by lsnap: there are no digests, so pages are checked one by one and other files \
-             are taken as they are",
+            "{} was not made by lsnap: there are no digests, so pages are checked one by one, and other files \
+             are not checked",
             directory.display()
         )],
     })
@@ -98,54 +99,55 @@ pub(crate) fn open(directory: &Path) -> Result<Opened, ReadError> {
 /// Lists the files of a full backup, for a restore without xtrabackup.
 ///
 /// # Errors
-/// [`ReadError::NoBackup`] when there are files that only xtrabackup knows what to do with.
+/// [`ReadError::NoBackup`] if there are files that only xtrabackup can process.
 pub(crate) fn list(directory: &Path, manifest: &mut Manifest) -> Result<(), ReadError> {
     let files = files(directory, &manifest.server, manifest.binlog.as_ref());
     manifest.files = files.map_err(|why| match why {
-        Why::Not(why) => ReadError::NoBackup {
+        FilesError::Refused(why) => ReadError::NoBackup {
             path: directory.to_path_buf(),
             why,
         },
-        Why::Io(error) => error,
+        FilesError::Io(error) => error,
     })?;
     Ok(())
 }
 
-/// Why a directory without `xtrabackup_checkpoints` may lack it.
+/// Returns why a directory may lack `xtrabackup_checkpoints`.
 fn why_not(directory: &Path) -> String {
     if directory.join("mariadb_backup_checkpoints").exists() {
         return "mariadb-backup made it: only its own --prepare can apply the redo log of MariaDB"
             .to_owned();
     }
     format!(
-        "it has neither lsnap_manifest.json nor {CHECKPOINTS}: name a directory that a backup was extracted to, \
+        "it has neither lsnap_manifest.json nor {CHECKPOINTS}: name a directory to which a backup was extracted, \
          or, if it is a repository, the backup in it"
     )
 }
 
-/// A file that is still compressed or encrypted can't be read for what it is.
+/// Refuses files that are still compressed or encrypted, because their content can't be read.
 fn wrapped(directory: &Path) -> Result<(), String> {
     for (suffix, command) in [
-        (".xbcrypt", "lsnap decrypt"),
-        (".zst.xbcrypt", "lsnap decrypt"),
-        (".lz4.xbcrypt", "lsnap decrypt"),
-        (".zst", "lsnap decompress"),
-        (".lz4", "lsnap decompress"),
-        (".qp", "xtrabackup --decompress"),
+        (".xbcrypt", "decrypt the files of the directory first"),
+        (".zst.xbcrypt", "decrypt the files of the directory first"),
+        (".lz4.xbcrypt", "decrypt the files of the directory first"),
+        (".zst", "decompress the files of the directory first"),
+        (".lz4", "decompress the files of the directory first"),
+        (
+            ".qp",
+            "run `xtrabackup --decompress` on the directory first",
+        ),
     ] {
         for name in [LOGFILE, INFO, "ibdata1"] {
             let wrapped = format!("{name}{suffix}");
             if !directory.join(name).exists() && directory.join(&wrapped).exists() {
-                return Err(format!(
-                    "{wrapped} is in the way: run `{command}` on the directory first"
-                ));
+                return Err(format!("{wrapped} was found instead of {name}: {command}"));
             }
         }
     }
     Ok(())
 }
 
-/// A small file of the directory, `None` when there is none.
+/// Reads a small file of the directory; `None` if it doesn't exist.
 fn small(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
     let path = directory.join(name);
     let file = match File::open(&path) {
@@ -164,7 +166,7 @@ fn value(text: &str, key: &str) -> Option<String> {
     line_value(text, key).map(str::to_owned)
 }
 
-/// The header of the redo log and its checkpoint.
+/// Reads the header of the redo log and its checkpoint.
 fn log(directory: &Path) -> Result<(FileHeader, Lsn), String> {
     let mut head = Vec::new();
     let read = File::open(directory.join(LOGFILE))
@@ -179,8 +181,8 @@ fn log(directory: &Path) -> Result<(FileHeader, Lsn), String> {
     let header = FileHeader::parse_unsealed(&head).map_err(|e| format!("{LOGFILE}: {e}"))?;
     if !header.creator_str().starts_with("xtrabkup") {
         return Err(format!(
-            "{LOGFILE} was made by {:?}, expected xtrabkup: its redo was applied already, or it is no \
-             backup of xtrabackup's",
+            "{LOGFILE} was made by {:?}, expected xtrabkup: its redo was applied already, or it is not a \
+             backup of xtrabackup",
             header.creator_str()
         ));
     }
@@ -195,7 +197,7 @@ fn log(directory: &Path) -> Result<(FileHeader, Lsn), String> {
 fn server(info: &str, options: &str, header: &FileHeader) -> Result<ServerIdentity, String> {
     let version = value(info, "server_version").ok_or_else(|| {
         format!(
-            "{INFO} does not say the server_version, which the program that applies redo must fit"
+            "{INFO} has no server_version, which determines the program that can apply the redo log"
         )
     })?;
     let page_size = value(options, "innodb_page_size").unwrap_or_else(|| "16384".to_owned());
@@ -203,7 +205,7 @@ fn server(info: &str, options: &str, header: &FileHeader) -> Result<ServerIdenti
         .parse()
         .ok()
         .and_then(|bytes| PageSize::new(bytes).ok())
-        .ok_or_else(|| format!("{OPTIONS}: innodb_page_size={page_size} is no page size"))?;
+        .ok_or_else(|| format!("{OPTIONS}: innodb_page_size={page_size} is not a page size"))?;
     let flavor = value(info, "server_flavor").unwrap_or_else(|| {
         // Percona's versions end with a number of their own: 8.0.36-28.
         let percona = version.split_once('-').is_some_and(|(_, build)| {
@@ -230,7 +232,7 @@ fn server(info: &str, options: &str, header: &FileHeader) -> Result<ServerIdenti
     })
 }
 
-/// `file<TAB>position[<TAB>gtid_executed]`.
+/// Parses `file<TAB>position[<TAB>gtid_executed]`.
 fn binlog(text: &[u8]) -> Option<Binlog> {
     let text = String::from_utf8_lossy(text);
     let mut fields = text.trim_end().split('\t');
@@ -241,7 +243,7 @@ fn binlog(text: &[u8]) -> Option<Binlog> {
     })
 }
 
-/// A name for messages: that of the directory, where it can be one.
+/// Returns the name of the backup in messages: that of the directory, if it is a valid backup name.
 fn name_of(directory: &Path) -> BackupName {
     let name = directory
         .file_name()
@@ -250,19 +252,19 @@ fn name_of(directory: &Path) -> BackupName {
     named.unwrap_or_else(BackupName::unnamed)
 }
 
-/// Why the files can't be taken.
-enum Why {
-    Not(String),
+/// The reason why the files can't be listed.
+enum FilesError {
+    Refused(String),
     Io(ReadError),
 }
 
-impl From<String> for Why {
+impl From<String> for FilesError {
     fn from(why: String) -> Self {
-        Self::Not(why)
+        Self::Refused(why)
     }
 }
 
-impl From<ReadError> for Why {
+impl From<ReadError> for FilesError {
     fn from(error: ReadError) -> Self {
         Self::Io(error)
     }
@@ -272,7 +274,7 @@ fn files(
     directory: &Path,
     server: &ServerIdentity,
     binlog: Option<&Binlog>,
-) -> Result<Vec<FileEntry>, Why> {
+) -> Result<Vec<FileEntry>, FilesError> {
     let mut names = BTreeSet::new();
     walk(directory, "", &mut names)?;
     names
@@ -281,8 +283,8 @@ fn files(
         .collect()
 }
 
-/// Files of the directory and of the schemas in it; two levels are all there are.
-fn walk(directory: &Path, below: &str, names: &mut BTreeSet<String>) -> Result<(), Why> {
+/// Lists the files of the directory and of the schemas in it; there are only two levels.
+fn walk(directory: &Path, below: &str, names: &mut BTreeSet<String>) -> Result<(), FilesError> {
     let at = directory.join(below);
     for found in std::fs::read_dir(&at).map_err(io("list", &at))? {
         let found = found.map_err(io("list", &at))?;
@@ -293,9 +295,9 @@ fn walk(directory: &Path, below: &str, names: &mut BTreeSet<String>) -> Result<(
         let kind = found.file_type().map_err(io("look at", &found.path()))?;
         let path = format!("{below}{name}");
         if REDUCED.iter().any(|suffix| name.ends_with(suffix)) {
-            return Err(Why::Not(format!(
-                "{path} tells --prepare of DDL during the backup (--lock-ddl=REDUCED), which only xtrabackup \
-                 can follow: give --redo-applier=xtrabackup"
+            return Err(FilesError::Refused(format!(
+                "{path} is a record of DDL during the backup (--lock-ddl=REDUCED of xtrabackup), which only xtrabackup can \
+                 apply: set RestoreOptions::applier to xtrabackup"
             )));
         }
         if kind.is_dir() && below.is_empty() {
@@ -305,7 +307,7 @@ fn walk(directory: &Path, below: &str, names: &mut BTreeSet<String>) -> Result<(
         } else if kind.is_file() {
             names.insert(path);
         } else {
-            return Err(Why::Not(format!(
+            return Err(FilesError::Refused(format!(
                 "{path} is neither a file nor a schema's directory"
             )));
         }
@@ -318,7 +320,7 @@ fn entry(
     name: &str,
     server: &ServerIdentity,
     binlog: Option<&Binlog>,
-) -> Result<FileEntry, Why> {
+) -> Result<FileEntry, FilesError> {
     let path = directory.join(name);
     let bytes = std::fs::metadata(&path)
         .map_err(io("look at", &path))?
@@ -347,13 +349,13 @@ fn entry(
     })
 }
 
-/// The tablespace that a file belongs to, if it belongs to one.
+/// Returns the tablespace that a file belongs to; `None` if it is not a tablespace file.
 fn space(
     path: &Path,
     name: &str,
     bytes: u64,
     server: &ServerIdentity,
-) -> Result<Option<SpaceFile>, Why> {
+) -> Result<Option<SpaceFile>, FilesError> {
     let last = name.rsplit('/').next().unwrap_or(name);
     let system = data_files(&server.data_file_path).position(|(file, _)| file == name);
     let undo = last.ends_with(".ibu") || last.starts_with("undo_");

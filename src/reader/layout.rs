@@ -1,8 +1,8 @@
-//! Which files the restored directory has, and where each of their pages may come from.
+//! The files of the restored directory, and the sources of their pages.
 //!
-//! Tablespace files are followed through the chain by (space id, file of the tablespace): a rename
-//! keeps the id, a truncation makes a new one. Only the newest member says which files there are,
-//! what they are called and how long they are.
+//! Tablespace files are tracked through the chain by (space id, file of the tablespace): a rename
+//! keeps the id, a truncation creates a new one. Which files exist, and their names and lengths, is
+//! determined by the newest member alone.
 
 use super::file_plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
 use super::paths::PathSet;
@@ -14,14 +14,14 @@ use crate::reader::error::ReadError;
 use std::collections::HashSet;
 
 /// Metadata files of a backup that stay in the restored directory
-/// (`docs/format/checkpoints.md#files-after-a-restore`: the rest are left out).
+/// (`docs/format/checkpoints.md#files-after-a-restore`; the others are omitted).
 pub(crate) const KEPT_METADATA: [&str; 3] = [
     "xtrabackup_info",
     "xtrabackup_binlog_info",
     "xtrabackup_slave_info",
 ];
 
-/// Everything that is to be written, but for the redo log.
+/// All files to be written, except for the redo log.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
     pub(crate) files: Vec<FilePlan>,
@@ -30,11 +30,11 @@ pub(crate) struct Layout {
     pub(crate) redo: usize,
 }
 
-/// Lays out the target of a checked chain, given newest first.
+/// Returns the files of a checked chain, given newest first.
 ///
 /// # Errors
-/// [`ReadError::Path`] for paths that must not be written, [`ReadError::Damaged`] for a
-/// manifest that contradicts itself or lacks a file.
+/// [`ReadError::Path`] for paths that must not be written; [`ReadError::Damaged`] for a manifest
+/// that contradicts itself or lacks a file.
 pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, ReadError> {
     let spaces = newest_first
         .iter()
@@ -48,10 +48,10 @@ pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, ReadError> {
     lay_out_indexed(&members)
 }
 
-/// As [`lay_out`], for callers that have the members' tablespace files already.
+/// Like [`lay_out`], for callers that already have the members' tablespace files.
 ///
 /// # Errors
-/// As [`lay_out`].
+/// The same as those of [`lay_out`].
 pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, ReadError> {
     let Some(newest) = newest_first.first().map(|member| member.manifest) else {
         return Err(damaged("", "", "the chain is empty"));
@@ -70,7 +70,7 @@ pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, Re
                     return Err(ReadError::Path {
                         backup,
                         path: space.name.clone(),
-                        why: "which is no name of a tablespace file",
+                        why: "which is not the name of a tablespace file",
                     });
                 }
                 files.push(follow(newest_first, space)?);
@@ -85,7 +85,7 @@ pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, Re
                     ));
                 }
             }
-            // A schema of that name: the file only describes the backup and gives way.
+            // If a schema has the same name, the file is omitted: it only describes the backup.
             FileRole::Metadata if directories.contains(entry.plain_path()) => {}
             FileRole::Plain | FileRole::BinaryLog | FileRole::Metadata => {
                 paths.add(&backup, entry.plain_path())?;
@@ -104,7 +104,7 @@ pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, Re
     Ok(Layout { files, plain, redo })
 }
 
-/// The directories at the top in which files of the server lie, most of them schemas.
+/// Returns the top-level directories with files of the server; most of them are schemas.
 fn directories(newest: &Manifest) -> HashSet<&str> {
     let paths = newest.files.iter().filter_map(|file| match &file.role {
         FileRole::Tablespace(space) | FileRole::Delta(space) => Some(space.name.as_str()),
@@ -125,7 +125,7 @@ fn plain_file(entry: &FileEntry, index: usize) -> PlainPlan {
     }
 }
 
-/// A server starts on nothing less.
+/// Checks that the files without which a server doesn't start are there.
 fn must_have(backup: &str, files: &[FilePlan]) -> Result<(), ReadError> {
     for (space, what) in [
         (SpaceId::SYSTEM, "the system tablespace (ibdata1)"),
@@ -135,16 +135,17 @@ fn must_have(backup: &str, files: &[FilePlan]) -> Result<(), ReadError> {
             return Err(damaged(
                 backup,
                 "lsnap_manifest.json",
-                format!("it does not hold {what}"),
+                format!("it does not contain {what}"),
             ));
         }
     }
     Ok(())
 }
 
-/// Goes from the newest member to the first that has all of the file: a whole image, or a delta with the
-/// floor 0 (the member before it did not hold the tablespace, or another file with the same id). In
-/// manifests without floors the delta of the member in which the tablespace appeared is such a one.
+/// Collects the sources of a file, from the newest member to the first that has all of it: a whole
+/// image, or a delta with the floor 0 (the member before it did not contain the tablespace, or
+/// contained another file with the same id). In manifests without floors, the delta of the member
+/// in which the tablespace appeared is such a delta.
 fn follow(newest_first: &[Indexed<'_>], target: &SpaceFile) -> Result<FilePlan, ReadError> {
     let key = (target.space_id, target.node);
     let mut sources = Vec::new();
@@ -181,7 +182,7 @@ fn follow(newest_first: &[Indexed<'_>], target: &SpaceFile) -> Result<FilePlan, 
     if !whole {
         match floor {
             Some(floor) => return Err(no_base(newest_first, sources.len(), floor, target)),
-            None => never_again(newest_first, key, sources.len(), target)?,
+            None => check_not_in_older(newest_first, key, sources.len(), target)?,
         }
     }
     Ok(FilePlan {
@@ -232,29 +233,31 @@ fn same_pages(
     ))
 }
 
-/// The name of the n-th member.
+/// Returns the name of the n-th member.
 fn name_of(newest_first: &[Indexed<'_>], n: usize) -> String {
     let member = newest_first.get(n);
     member.map_or_else(String::new, |member| member.manifest.name.to_string())
 }
 
-/// A delta leaves out what its base has, but the base does not hold the file.
+/// Returns the error for a delta that omits pages of its base, if the base doesn't contain the
+/// file.
 fn no_base(newest_first: &[Indexed<'_>], used: usize, floor: Lsn, target: &SpaceFile) -> ReadError {
     let of = name_of(newest_first, used.saturating_sub(1));
     damaged(
         &name_of(newest_first, used),
         &target.name,
         format!(
-            "space {} is missing here, but its delta in {of} holds only pages from LSN {floor} on",
+            "space {} is missing here, but its delta in {of} has only pages from LSN {floor} on",
             target.space_id
         ),
     )
 }
 
-/// In manifests without floors. A tablespace that is absent from a member did not exist then. If an older
-/// member has the same id, then one of the two is another tablespace or the member is incomplete: an undo
-/// tablespace may come round to an old id, for others that is a reason to stop.
-fn never_again(
+/// Checks, for manifests without floors, that no older member has a file that a newer one lacks. A
+/// tablespace that is absent from a member did not exist at that time. If an older member has the
+/// same id, then either these are two tablespaces or the member is incomplete. Undo tablespaces can
+/// reuse an old id; for others it is an error.
+fn check_not_in_older(
     newest_first: &[Indexed<'_>],
     key: Key,
     used: usize,

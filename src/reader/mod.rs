@@ -1,5 +1,6 @@
-//! Reading backups: the files of a chain and where their bytes lie, fetched from a repository, a directory or a
-//! stream, unwrapped, and checked against the manifest. Restore, verify and consolidate stand on it.
+//! Reading backups: the files of a chain and the objects with their bytes, fetched from a
+//! repository, a directory or a stream, unwrapped, and checked against the manifest. The layers
+//! restore, verify and consolidate use it.
 
 pub(crate) mod bare;
 pub(crate) mod bitmap;

@@ -1,24 +1,23 @@
-//! A directory with a backup, as a manifest whose objects are ranges of the files.
+//! A directory with a backup, represented as a manifest whose objects are ranges of the files.
 
 use crate::delta::pages_per_cluster;
 use crate::manifest::{FileRole, Manifest, ObjectEntry};
 
-/// Length of the ranges that files without digests are read in, in bytes.
+/// Length of the ranges in which files without digests are read, in bytes.
 const RANGE_BYTES: u64 = 8 << 20;
 
-/// A directory that was found to hold a backup.
+/// The backup in a directory.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// What is in it. Objects are ranges of the files that are there; a digest that is empty is not
-    /// known.
+    /// Its manifest. Objects are ranges of the existing files; a digest is `None` if it is unknown.
     pub(crate) manifest: Manifest,
-    /// Whether another program than lsnap made it.
+    /// True if a program other than lsnap made it.
     pub(crate) foreign: bool,
-    /// What a person should know.
+    /// Warnings for the report.
     pub(crate) warnings: Vec<String>,
 }
 
-/// A file's bytes in ranges without digests; in a delta a range begins with every cluster.
+/// Splits a file into ranges without digests; in a delta, a range begins with every cluster.
 pub(crate) fn ranges(role: &FileRole, length: u64) -> Vec<ObjectEntry> {
     let step = match role {
         FileRole::Delta(space) => {

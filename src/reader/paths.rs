@@ -1,27 +1,28 @@
-//! Paths out of a manifest are outside bytes: a backup must not be able to write beside the target.
+//! Checks of the paths in a manifest: a backup must not be able to write outside of the target.
 //!
-//! A stored path is `/`-separated and relative. MySQL writes every character but letters, digits and
-//! a few signs as `@xxxx`, so control characters and backslashes never occur in an honest one.
+//! A stored path is relative, with `/` as the separator. MySQL writes every character except for
+//! letters, digits and a few symbols as `@xxxx`, so control characters and backslashes don't occur
+//! in the paths of a server.
 
 use crate::manifest::{PathFault, path_fault};
 use crate::reader::error::ReadError;
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-/// Directories that the redo applier makes; nothing of a manifest may lie in them.
+/// Directories that the redo applier creates; no file of a manifest may be in them.
 const RESERVED: [&str; 3] = ["#innodb_redo", "#innodb_temp", ".lsnap-restoring"];
 
-/// Longest path taken (the stream format has 512, Linux 4096).
+/// Longest path that is accepted, in bytes (the limit is 512 in the stream format, 4096 in Linux).
 const LONGEST: usize = 512;
 
 const CONTROL: &str = "with a NUL or another control character";
 
-/// Says what is wrong with a path, if anything.
+/// Returns what is wrong with a path; `None` if nothing is.
 fn fault(path: &str) -> Option<&'static str> {
     let fault = path_fault(path).map(|fault| match fault {
         PathFault::Empty => "an empty path",
         PathFault::Absolute => "an absolute path",
-        PathFault::Climbs => "which climbs out of the directory",
+        PathFault::Climbs => "with a `..` component",
         PathFault::Component => "with an empty or `.` component",
         PathFault::Control => CONTROL,
     });
@@ -37,21 +38,21 @@ fn fault(path: &str) -> Option<&'static str> {
     if path.chars().any(char::is_control) {
         return Some(CONTROL);
     }
-    // What the platform makes of it must be what was just read.
+    // The platform must split the path into the same components.
     if !Path::new(path)
         .components()
         .all(|part| matches!(part, Component::Normal(_)))
     {
-        return Some("which is no plain relative path");
+        return Some("which is not a plain relative path");
     }
     let first = path.split('/').next().unwrap_or(path);
     if RESERVED.contains(&first) {
-        return Some("in a directory which the restore makes itself");
+        return Some("in a directory that the restore creates itself");
     }
     None
 }
 
-/// Refuses a path that is not a plain relative one.
+/// Checks that a path is a plain relative one.
 pub(crate) fn check(backup: &str, path: &str) -> Result<(), ReadError> {
     fault(path).map_or(Ok(()), |why| {
         Err(ReadError::Path {
@@ -62,10 +63,10 @@ pub(crate) fn check(backup: &str, path: &str) -> Result<(), ReadError> {
     })
 }
 
-/// The paths of a restored directory: no two the same, none of them a directory of another.
+/// The paths of a restored directory: all are different, and none is a directory of another.
 #[derive(Debug, Default)]
 pub(crate) struct PathSet {
-    /// `true` for a file, `false` for a directory above one.
+    /// `true` for a file, `false` for a directory that contains one.
     seen: BTreeMap<String, bool>,
 }
 
@@ -98,7 +99,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn honest_paths_pass() {
+    fn paths_of_a_server_pass() {
         for path in [
             "ibdata1",
             "db/t.ibd",
@@ -148,9 +149,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever passes stays below the directory that it is joined to.
+        /// A path that passes stays below the directory that it is joined to.
         #[test]
-        fn nothing_climbs(path in "[a-c./\\\\\u{0}#]{0,12}") {
+        fn accepted_paths_stay_below_the_directory(path in "[a-c./\\\\\u{0}#]{0,12}") {
             if check("b", &path).is_ok() {
                 let joined = Path::new("/root").join(&path);
                 prop_assert!(joined.starts_with("/root"));

@@ -1,4 +1,4 @@
-//! Pages that no digest vouches for are asked themselves, as when a server's files are copied.
+//! Checks of pages without a digest, like the checks when a server's files are copied.
 
 use crate::innodb::{PageFault, PageNo, PageState, PageVerifier, SpaceId, doublewrite_extents};
 use crate::manifest::{FileRole, Finding, SpaceFile};
@@ -6,25 +6,26 @@ use crate::reader::error::ReadError;
 use crate::reader::fetch::Fetcher;
 use crate::reader::stored::Stored;
 
-/// The page that names the old doublewrite area.
+/// The page with the location of the old doublewrite area.
 const TRX_SYS_PAGE: u64 = 5;
 
-/// The checks for one stored file of a tablespace.
+/// The page checks for one stored file of a tablespace.
 pub(crate) struct PageProof {
     verifier: PageVerifier,
     page_size: usize,
-    /// Pages of the tablespace's files before this one.
+    /// Number of pages in the tablespace's files before this one.
     before: u64,
 }
 
-/// A tablespace file: which tablespace, which of its files, and how many pages it has.
+/// A tablespace file: the id of the tablespace, the file within it, and its number of pages.
 pub(crate) type SpacePart = (SpaceId, u32, u64);
 
 impl PageProof {
-    /// What the pages of `stored` must be; `parts` are the tablespace files of its backup.
+    /// Creates the checks for the pages of `stored`; `parts` are the tablespace files of its
+    /// backup.
     ///
     /// # Errors
-    /// As [`verifier`].
+    /// The same as those of [`verifier`].
     pub(crate) fn of(
         fetcher: &Fetcher<'_>,
         parts: impl Iterator<Item = SpacePart>,
@@ -32,7 +33,7 @@ impl PageProof {
     ) -> Result<Self, ReadError> {
         let (verifier, space) = verifier(fetcher, stored)?;
         let before = match space.node {
-            // Else each of a hundred thousand tables would look at all the others.
+            // Without this case, each of 100,000 tables would iterate over all others.
             0 => 0,
             node => parts
                 .filter(|(id, of, _)| *id == space.space_id && *of < node)
@@ -46,15 +47,16 @@ impl PageProof {
         })
     }
 
-    /// The bytes of a page.
+    /// Returns the size of a page in bytes.
     pub(crate) const fn page_size(&self) -> usize {
         self.page_size
     }
 
-    /// Checks one page, number `number` of its file, and gives its state with its number in the tablespace.
+    /// Checks page `number` of the file, and returns its page number in the tablespace and its
+    /// state.
     ///
     /// # Errors
-    /// What was found and what was expected.
+    /// The found and the expected value.
     pub(crate) fn page(&self, number: u64, bytes: &[u8]) -> Result<(PageNo, PageState), Finding> {
         let no = u32::try_from(self.before + number)
             .map(PageNo)
@@ -63,10 +65,10 @@ impl PageProof {
         Ok((no, state))
     }
 
-    /// Checks whole pages, of which the first is page `first` of the file.
+    /// Checks whole pages; `first` is the number of the first in the file.
     ///
     /// # Errors
-    /// As [`Self::page`].
+    /// The same as those of [`Self::page`].
     pub(crate) fn check(&self, first: u64, data: &[u8]) -> Result<(), Finding> {
         for (number, page) in (first..).zip(data.chunks(self.page_size)) {
             self.page(number, page)?;
@@ -75,7 +77,7 @@ impl PageProof {
     }
 }
 
-/// What is wrong with a page, in fields.
+/// Converts a fault of a page into fields.
 fn finding(fault: PageFault) -> Finding {
     match fault {
         PageFault::Torn { page, head, tail } => Finding::new(
@@ -98,9 +100,7 @@ fn finding(fault: PageFault) -> Finding {
             expected,
         } => Finding::new(
             format!("page {page}: carries page number {found}"),
-            format!(
-                "{expected}: a write went to the wrong place, or the file is not the one it is taken for"
-            ),
+            format!("{expected}: a write went to the wrong place, or the file is another one"),
         ),
         PageFault::WrongSpace {
             page,
@@ -116,10 +116,10 @@ fn finding(fault: PageFault) -> Finding {
     }
 }
 
-/// The checks of single pages of a stored file, and what tablespace file it is.
+/// Returns the verifier for the pages of a stored file, and the tablespace file.
 ///
 /// # Errors
-/// [`ReadError::Innodb`] for flags that no server writes; those of a fetch.
+/// [`ReadError::Innodb`] for flags that no server writes; the errors of a fetch.
 fn verifier<'a>(
     fetcher: &Fetcher<'_>,
     stored: Stored<'a>,
@@ -131,7 +131,7 @@ fn verifier<'a>(
             source,
         })?;
     let system = space.space_id == SpaceId::SYSTEM;
-    // A table is encrypted by a copy of it; these are encrypted where they are.
+    // A table is encrypted by creating a copy of it; other tablespaces are encrypted in place.
     let table = space.name.contains('/');
     let verifier = match (table, system) {
         (false, false) => verifier.with_encryption(),
@@ -141,8 +141,8 @@ fn verifier<'a>(
     Ok((verifier, space))
 }
 
-/// Where the system tablespace keeps copies of other pages. A delta has none of them to speak of, but
-/// an old server's full backup has.
+/// Returns the extents of the system tablespace with copies of other pages. A delta has hardly any
+/// of them, but the full backup of an old server has.
 fn doublewrite(
     fetcher: &Fetcher<'_>,
     stored: Stored<'_>,
@@ -154,7 +154,7 @@ fn doublewrite(
     let size = space.page_size.bytes();
     let at = TRX_SYS_PAGE * size as u64;
     let mut blocks = Vec::new();
-    // The first range holds it: ranges are longer than six pages.
+    // The first range contains the page, because ranges are longer than six pages.
     fetcher.each::<ReadError>(stored, 0, &mut |offset, data| {
         let page = at
             .checked_sub(offset)

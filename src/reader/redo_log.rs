@@ -1,7 +1,7 @@
 //! The redo log of the newest member, checked block by block.
 //!
-//! Every block from the checkpoint to `last_lsn` must be there, with its number and CRC: a log that
-//! ends early would recover to an earlier state without a word.
+//! Every block from the checkpoint to `last_lsn` must be there, with the right number and CRC: a
+//! server recovers a log that ends early to an earlier state without an error.
 
 use super::error::ReadError;
 use super::fetch::Fetcher;
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 /// Bytes of a block before its payload.
 const BLOCK_HEADER: u64 = 12;
-/// Where the payload of a block ends, in bytes: its checksum follows.
+/// Offset of the end of a block's payload in bytes; its checksum follows.
 const PAYLOAD_END: u64 = BLOCK as u64 - 4;
 
 /// The stored log.
@@ -24,15 +24,15 @@ pub(crate) struct Log<'a> {
     pub(crate) stored: Stored<'a>,
     /// LSN of the first block.
     pub(crate) base: Lsn,
-    /// Where recovery shall end.
+    /// The end of recovery.
     pub(crate) last: Lsn,
 }
 
-/// Checks a stored log as a restore would, and writes nothing: header, checkpoint, and every block up
-/// to the recorded end.
+/// Checks a stored log like a restore does, without writing anything: the header, the checkpoint,
+/// and every block up to the recorded end.
 ///
 /// # Errors
-/// As those of a restore.
+/// The same as those of a restore.
 pub(crate) fn check(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<(), ReadError> {
     let (log, _) = open(fetcher, stored)?;
     (0..stored.entry.objects.len())
@@ -48,7 +48,7 @@ pub(crate) fn check(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<(), Rea
         })
 }
 
-/// The creator of the redo log as its header holds it; `None` if it is too long.
+/// Returns the creator of the redo log in the form of its header; `None` if it is too long.
 pub(crate) fn creator(text: &str) -> Option<[u8; 32]> {
     let mut creator = [0u8; 32];
     creator
@@ -58,7 +58,7 @@ pub(crate) fn creator(text: &str) -> Option<[u8; 32]> {
     Some(creator)
 }
 
-/// Reads the header and checks that the log can reach `last_lsn`.
+/// Reads the header and checks that the log reaches `last_lsn`.
 pub(crate) fn open<'a>(
     fetcher: &Fetcher<'_>,
     stored: Stored<'a>,
@@ -104,12 +104,14 @@ pub(crate) fn open<'a>(
     Ok((log, head))
 }
 
-/// The end of the blocks that recovery needs to reach `last`, which is also the LSN up to which it reports to have
-/// scanned. An LSN behind the payload of a block needs all of the block.
+/// Returns the end of the blocks that recovery needs to reach `last`; a recovering server reports
+/// the same LSN as the end of its scan. If the LSN is in the header of a block, nothing of that
+/// block is needed; if it is after the payload, the whole block is needed.
 ///
-/// An LSN at the first payload byte of a block needs the header of this block: the last mini-transaction fills the block
-/// before, and recovery only applies it if it has scanned the next block too (`recv_single_rec` and `recv_multi_rec` of
-/// the server compare its end with the scanned LSN).
+/// If it is at the first payload byte of a block, the header of this block is needed: the last
+/// mini-transaction fills the previous block, and recovery applies it only if it has scanned the
+/// next block too (`recv_single_rec` and `recv_multi_rec` of the server compare its end with the
+/// scanned LSN).
 pub(crate) fn needed_end(last: Lsn) -> Lsn {
     let start = last.block_start();
     match last.0 - start.0 {
@@ -130,20 +132,21 @@ impl Log<'_> {
         )))
     }
 
-    /// The LSN at which the stored log ends.
+    /// Returns the LSN at which the stored log ends.
     pub(crate) const fn end(&self) -> u64 {
         self.base.0 + self.stored.entry.bytes.saturating_sub(HEADER as u64)
     }
 
-    /// The last block and its LSN, if recovery needs only its header and a log that ends at `end` lacks it: a copy of the
-    /// log that has every byte of payload can be without it. It is made anew.
+    /// Returns the last block and its LSN if recovery needs only its header, and a log that ends at
+    /// `end` lacks it: a copy of the log with every byte of payload can lack it, so it is created.
     pub(crate) fn missing_last(&self, end: u64) -> Option<(Lsn, [u8; BLOCK])> {
         let start = self.last.block_start();
         let is_header = self.last.0 - start.0 == BLOCK_HEADER;
         (is_header && end == start.0).then(|| (start, redo::empty_block(start)))
     }
 
-    /// A block as recovery shall see it; `None` behind the end, for the header's blocks the bytes.
+    /// Returns the block for recovery; `None` after the end. The blocks of the header are returned
+    /// unchanged.
     pub(crate) fn block<'b>(
         &self,
         at: u64,
@@ -160,8 +163,8 @@ impl Log<'_> {
         let found = match redo::classify(block, lsn) {
             BlockState::Full => BLOCK as u16,
             BlockState::Partial { data_len } => data_len,
-            // Encrypted: its checksum is ciphertext. The backup read it twice, the object's digest
-            // was right, and it can be decrypted only as a whole, so it stays as it is.
+            // Encrypted: its checksum is ciphertext. The backup read it twice, and the object's
+            // digest was right. It can only be decrypted as a whole, so it stays unchanged.
             BlockState::Unproven { data_len } if data_len >= wanted => {
                 return Ok(Some(Cow::Borrowed(block)));
             }

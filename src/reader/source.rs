@@ -1,4 +1,4 @@
-//! Where the stored bytes come from: objects of a repository, or files of extracted backups.
+//! The source of the stored bytes: objects of a repository, or files of extracted backups.
 
 use crate::manifest::Manifest;
 use crate::reader::error::ReadError;
@@ -9,15 +9,15 @@ use crate::store::{Repository, Streamed};
 use bytes::Bytes;
 use std::path::PathBuf;
 
-/// What a restore reads from.
+/// The source of a restore.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
     /// Each object is one or more whole xbstream chunks.
     Repository(&'a Repository),
-    /// One directory a member, newest first. Each object is a range of a file.
+    /// One directory for each member, newest first. Each object is a range of a file.
     Directories(&'a [PathBuf]),
-    /// A repository in which members are streams that were put there: one entry a member, newest first,
-    /// `None` for those that are not. Each object of a stream is a range of a file.
+    /// A repository in which some members are uploaded streams: one entry for each member, newest
+    /// first, `None` for those that are not streams. Each object of a stream is a range of a file.
     Streams(&'a Repository, &'a [Option<Streamed>]),
 }
 
@@ -36,7 +36,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Whether an object is a range of its file, and not whole xbstream chunks.
+    /// Returns whether an object is a range of its file, instead of whole xbstream chunks.
     pub(crate) fn holds_ranges(self, stored: Stored<'_>) -> bool {
         match self {
             Self::Repository(_) => false,
@@ -45,7 +45,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The bytes of an object, as long as the manifest says, their digest right where it has one.
+    /// Reads an object: its length is that in the manifest, and its digest is right if it has one.
     pub(crate) fn read(self, stored: Stored<'_>, index: usize) -> Result<Bytes, ReadError> {
         let object = stored.object(index)?;
         match self {

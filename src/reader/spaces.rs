@@ -1,4 +1,4 @@
-//! The tablespace files of one member, each checked by itself.
+//! The tablespace files of one member, each checked separately.
 
 use super::error::ReadError;
 use crate::counted::count;
@@ -7,10 +7,10 @@ use crate::innodb::SpaceId;
 use crate::manifest::{FileEntry, FileRole, Finding, Manifest, SpaceFile, check_order};
 use std::collections::HashMap;
 
-/// Which file of which tablespace.
+/// A tablespace and the file within it.
 pub(super) type Key = (SpaceId, u32);
 
-/// The tablespace files of one member: the place of each among its files.
+/// The tablespace files of one member: the index of each in the list of its files.
 #[derive(Debug)]
 pub(crate) struct Spaces(HashMap<Key, usize>);
 
@@ -26,7 +26,7 @@ pub(super) fn damaged(backup: &str, path: &str, what: impl Into<Finding>) -> Rea
 }
 
 impl Spaces {
-    /// Those of a member, each checked by itself.
+    /// Collects those of a member, and checks each separately.
     ///
     /// # Errors
     /// [`ReadError::Damaged`].
@@ -58,7 +58,7 @@ impl Spaces {
         Ok(Self(index))
     }
 
-    /// Whether the member holds this file.
+    /// Returns whether the member contains this file.
     pub(crate) fn has(&self, space: &SpaceFile) -> bool {
         self.0.contains_key(&(space.space_id, space.node))
     }
@@ -68,7 +68,8 @@ impl Spaces {
     }
 }
 
-/// Each `.meta` has the length that the text about its tablespace has. A restore doesn't read them, xtrabackup does.
+/// Checks that each `.meta` has the length of the text for its tablespace. A restore doesn't read
+/// these files, but xtrabackup does.
 fn metas(member: &Manifest, spaces: &HashMap<&str, &SpaceFile>) -> Result<(), ReadError> {
     let metas = member
         .files
@@ -93,7 +94,7 @@ fn metas(member: &Manifest, spaces: &HashMap<&str, &SpaceFile>) -> Result<(), Re
     Ok(())
 }
 
-/// What must hold for one stored tablespace file by itself.
+/// Checks one stored tablespace file.
 fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(), ReadError> {
     let fault = |what: String| Err(damaged(backup, entry.path.as_stored(), what));
     let page = space.page_size.bytes() as u64;
@@ -120,7 +121,7 @@ fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(),
     check_objects(backup, entry)
 }
 
-/// Objects are dense from 0 and ascend; offsets lie within the file.
+/// Checks that the objects are dense from 0, and that their offsets rise and are within the file.
 pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), ReadError> {
     check_order(&entry.objects, Some(entry.bytes))
         .map_err(|what| damaged(backup, entry.path.as_stored(), what))

@@ -1,4 +1,4 @@
-//! A stored file of a chain, and the memory that its objects take.
+//! A stored file of a chain, and the memory that its objects need.
 
 use super::ReadError;
 use crate::manifest::{FileEntry, Finding, Manifest, ObjectEntry, SpaceFile};
@@ -8,7 +8,7 @@ use std::error::Error;
 /// A file of one member of the chain.
 #[derive(Clone, Copy)]
 pub(crate) struct Stored<'a> {
-    /// The member, counted from the newest.
+    /// The number of the member, counted from the newest.
     pub(crate) member: usize,
     /// Its manifest.
     pub(crate) manifest: &'a Manifest,
@@ -17,17 +17,17 @@ pub(crate) struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// An error about this file.
+    /// Returns an error about this file.
     pub(crate) fn damaged(&self, finding: impl Into<Finding>) -> ReadError {
         ReadError::damaged(&self.manifest.name, &self.entry.path, finding)
     }
 
-    /// An error about this file that a lower layer found.
+    /// Returns an error about this file that was caused by an error of a lower layer.
     pub(crate) fn undecodable(&self, error: impl Error + Send + Sync + 'static) -> ReadError {
         self.damaged(error.to_string()).because(error)
     }
 
-    /// The object with this index.
+    /// Returns the object with this index.
     pub(crate) fn object(&self, index: usize) -> Result<&ObjectEntry, ReadError> {
         self.entry
             .objects
@@ -35,19 +35,20 @@ impl<'a> Stored<'a> {
             .ok_or_else(|| self.damaged(format!("object {index} is not in the manifest")))
     }
 
-    /// The tablespace file that it is, or is a delta of.
+    /// Returns the tablespace file that the file is, or is a delta of.
     pub(crate) fn space(&self) -> Result<&'a SpaceFile, ReadError> {
         let space = self.entry.role.space();
-        space.ok_or_else(|| self.damaged("it is no file of a tablespace"))
+        space.ok_or_else(|| self.damaged("it is not a file of a tablespace"))
     }
 
-    /// Whether digests say that its bytes are the ones that were stored.
+    /// Returns whether all objects have digests, which prove that the bytes are those that were
+    /// stored.
     pub(crate) fn is_proven(&self) -> bool {
         let mut objects = self.entry.objects.iter();
         objects.all(|object| object.digest.is_some())
     }
 
-    /// What an object takes when it is held, in bytes: itself, and beside it what it unwraps to.
+    /// Returns the memory that an object needs in bytes: its stored bytes, and its unwrapped bytes.
     fn weight(&self, index: usize, object: &ObjectEntry) -> u64 {
         let plain = match self.entry.wrapping {
             Some(_) => self.end_of(index).saturating_sub(object.offset),
@@ -56,7 +57,8 @@ impl<'a> Stored<'a> {
         object.bytes.saturating_add(plain)
     }
 
-    /// Where the bytes of an object end: where the next one begins, or at the end of the file.
+    /// Returns the offset of the end of an object in bytes: where the next one begins, or the end
+    /// of the file.
     pub(crate) fn end_of(&self, index: usize) -> u64 {
         self.entry
             .objects
@@ -65,7 +67,7 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// The bytes that the largest object of these backups takes when it is held (at least 1).
+/// Returns the memory that the largest object of these backups needs in bytes (at least 1).
 pub(crate) fn heaviest<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> u64 {
     let files = manifests.into_iter().flat_map(|manifest| {
         let stored = |entry| Stored {
@@ -82,14 +84,15 @@ pub(crate) fn heaviest<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) ->
     weights.max().unwrap_or(1).max(1)
 }
 
-/// How many workers may each hold one largest object of these backups, twice: a store may hold what it
-/// receives while we hold what it gave. What the store keeps of packs is no worker's.
+/// Returns how many workers can each hold the largest object of these backups twice: the store may
+/// hold the bytes that it receives while a worker holds those that it returned. The memory that the
+/// store reserves for packs is not available to workers.
 pub(crate) fn fitting<'m>(
     manifests: impl IntoIterator<Item = &'m Manifest> + Clone,
     memory: u64,
 ) -> usize {
-    let room = memory.saturating_sub(windows::reserved_bytes(manifests.clone(), memory));
-    usize::try_from(room / heaviest(manifests).saturating_mul(2))
+    let available = memory.saturating_sub(windows::reserved_bytes(manifests.clone(), memory));
+    usize::try_from(available / heaviest(manifests).saturating_mul(2))
         .unwrap_or(usize::MAX)
         .max(1)
 }

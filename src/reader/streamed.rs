@@ -1,5 +1,5 @@
-//! The chain of a backup that was made as a stream and put into a repository. An incremental's base is an
-//! ordinary backup of that repository, or another stream in it: its id says which.
+//! The chain of a backup that was made as a stream and uploaded to a repository. An incremental's
+//! base is an ordinary backup of that repository, or another stream in it; it is found by its id.
 
 use super::error::ReadError;
 use crate::counted::count;
@@ -9,7 +9,7 @@ use crate::store::{ChainFault, ListedState, Repository, StoreError, Streamed};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
-/// A chain, base first: of each member the manifest, and where its bytes are if it is a stream.
+/// A chain, base first: the manifest of each member, and the stream if it is one.
 pub(crate) type Chain = Vec<(Manifest, Option<Streamed>)>;
 
 /// Finds the chain of the stream `name`.
@@ -52,7 +52,7 @@ pub(crate) fn chain(repo: &Repository, name: &BackupName) -> Result<Chain, ReadE
     Ok(chain)
 }
 
-/// The stream of the repository with this id.
+/// Finds the stream with this id in the repository.
 fn find(repo: &Repository, id: &str) -> Result<Option<Streamed>, StoreError> {
     for listed in repo.list()? {
         if listed.state == (ListedState::Stream { finished: true }) {
@@ -65,7 +65,7 @@ fn find(repo: &Repository, id: &str) -> Result<Option<Streamed>, StoreError> {
     Ok(None)
 }
 
-/// The manifest, its files compared with those that are there.
+/// Returns the manifest, after comparing its files with those in the repository.
 fn described(streamed: &Streamed) -> Result<Manifest, ReadError> {
     let mut manifest = streamed.manifest().clone();
     let layout = manifest.layout;

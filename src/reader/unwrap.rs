@@ -1,7 +1,8 @@
-//! What lies around a stored file's bytes: whether it can be taken off, and taking it off.
+//! Decryption and decompression of stored files, and the checks whether they are possible.
 //!
-//! Each object of a wrapped file is whole frames inside of whole xbcrypt chunks, so it unwraps alone
-//! and beside others. The manifest says how long the result must be: nothing longer is made of it.
+//! Each object of a wrapped file consists of whole frames in whole xbcrypt chunks, so objects can
+//! be unwrapped separately and concurrently. The manifest has the length of the result: no more
+//! bytes are produced.
 
 use crate::codec;
 use crate::codec::xbcrypt::Key;
@@ -14,22 +15,24 @@ use crate::reader::error::ReadError;
 use crate::reader::stored::Stored;
 use bytes::Bytes;
 
-/// What opens backups, and how much must be proven of them.
+/// The key of backups, and the extent to which they must be authenticated.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Opening<'a> {
-    /// What encrypted members are decrypted with.
+    /// The key of encrypted members.
     pub(crate) key: Option<&'a Key>,
-    /// Take members that the key proves nothing of: plain ones, and those whose MAC has the first form.
+    /// Accept members that the key doesn't authenticate: plain ones, and those whose MAC has the
+    /// first form.
     pub(crate) unauthenticated: bool,
 }
 
-/// Checks, before anything is fetched, that every member can be read, and that a holder of the key wrote
-/// every manifest: as soon as a key is given, or one member is encrypted, each member must be. A store can
-/// exchange an encrypted backup for a plain one, so the manifest's own word that it is plain counts for nothing.
-/// Gives the warnings for what was accepted nevertheless.
+/// Checks, before anything is fetched, that every member can be read, and that every manifest was
+/// written with the key. If a key is given, or one member is encrypted, every member must be
+/// authenticated: an attacker with access to the store could replace an encrypted backup by a plain
+/// one, so the claim of a manifest that it is plain proves nothing. Returns warnings for members
+/// that were accepted without proof.
 ///
 /// # Errors
-/// [`ReadError::Key`], or [`ReadError::Damaged`] for a manifest that can't be true.
+/// [`ReadError::Key`], or [`ReadError::Damaged`] for a manifest that is invalid.
 pub(crate) fn check(chain: &[Manifest], opening: Opening<'_>) -> Result<Vec<String>, ReadError> {
     let mut warnings = Vec::new();
     for member in chain {
@@ -47,11 +50,12 @@ pub(crate) fn check(chain: &[Manifest], opening: Opening<'_>) -> Result<Vec<Stri
     Ok(warnings)
 }
 
-/// Checks what can be seen of a member without the key: how its files are wrapped, and that its manifest has a
-/// MAC if it, or the member `before` it, is encrypted. Whether the MAC is right, only the key shows.
+/// Checks a member without the key: how its files are wrapped, and that its manifest has a MAC if
+/// it, or the member `before` it, is encrypted. Whether the MAC is right can't be checked without
+/// the key.
 ///
 /// # Errors
-/// [`ReadError::Key`], or [`ReadError::Damaged`] for a manifest that can't be true.
+/// [`ReadError::Key`], or [`ReadError::Damaged`] for a manifest that is invalid.
 pub(crate) fn check_without_key(
     before: Option<&Manifest>,
     member: &Manifest,
@@ -61,16 +65,16 @@ pub(crate) fn check_without_key(
     let why = match (&member.mac, before) {
         (None, _) if encrypted => STRIPPED.to_owned(),
         (Some(mac), _) if !mac.is_well_formed() => {
-            "the MAC of its manifest is not one that lsnap writes: the manifest was changed by somebody who does not \
-             have the key"
+            "the MAC of its manifest does not have a form that lsnap writes: the manifest was changed without \
+             the key"
                 .to_owned()
         }
         (_, Some(before)) if before.is_encrypted() && !encrypted => format!(
-            "it is not encrypted, but {}, on which it stands, is: nothing proves that a holder of the key made it",
+            "it is not encrypted, but its base {} is: nothing proves that it was made with the key",
             before.name
         ),
         (_, Some(before)) if encrypted && !before.is_encrypted() => format!(
-            "it is encrypted, but {}, on which it stands, is not: nothing proves that a holder of the key made that",
+            "it is encrypted, but its base {} is not: nothing proves that the base was made with the key",
             before.name
         ),
         _ => return Ok(()),
@@ -81,9 +85,9 @@ pub(crate) fn check_without_key(
     })
 }
 
-/// Why a manifest without a MAC is refused.
-const STRIPPED: &str = "its files are encrypted, but its manifest has no MAC: it was changed by somebody who does not \
-                        have the key";
+/// The reason why a manifest without a MAC is refused.
+const STRIPPED: &str =
+    "its files are encrypted, but its manifest has no MAC: it was changed without the key";
 
 fn formats(member: &Manifest) -> Result<(), ReadError> {
     for file in &member.files {
@@ -99,9 +103,11 @@ fn without_key(member: &Manifest) -> Result<Option<String>, String> {
     if !member.is_encrypted() {
         return Ok(None);
     }
-    let algorithm = member.encryption().unwrap_or("ALGORITHM");
     Err(format!(
-        "it is encrypted: give its key with --decrypt={algorithm} and --encrypt-key-file"
+        "it is encrypted{}: set RestoreOptions::key to its key",
+        member
+            .encryption()
+            .map_or(String::new(), |name| format!(" with {name}"))
     ))
 }
 
@@ -115,19 +121,19 @@ fn algorithms(member: &Manifest, key: &Key) -> Result<(), String> {
     match algorithms.find(|algorithm| **algorithm != named) {
         None => Ok(()),
         Some(other) => Err(format!(
-            "it is encrypted with {other}, the key given is for {named}: give --decrypt={other}"
+            "it is encrypted with {other}, the key given is for {named}: set RestoreOptions::key to a key for {other}"
         )),
     }
 }
 
-/// Why a member is refused, or a warning for one that is accepted.
+/// Returns the reason why a member is refused, or a warning for one that is accepted.
 fn with_key(member: &Manifest, key: &Key, opening: Opening<'_>) -> Result<Option<String>, String> {
     let (refusal, accepted) = match member.authenticity(&key.mac_keys()) {
         Authenticity::Proven => return Ok(None),
         Authenticity::Wrong => {
             return Err(
-                "the key does not fit the MAC of its manifest: another key, or the manifest was changed by \
-                 somebody who does not have the key"
+                "the key does not fit the MAC of its manifest: it is another key, or the manifest was changed \
+                 without the key"
                     .to_owned(),
             );
         }
@@ -135,22 +141,24 @@ fn with_key(member: &Manifest, key: &Key, opening: Opening<'_>) -> Result<Option
             return Err(STRIPPED.to_owned());
         }
         Authenticity::Plain => (
-            "a key was given, but it is not encrypted and its manifest has no MAC: whoever can write to the \
-             repository can have put it in the place of an encrypted one. If it is known to be a plain backup, \
-             leave the key away; in a chain with encrypted members",
-            "it is not encrypted; nothing proves who made it",
+            "a key was given, but it is not encrypted and its manifest has no MAC: anyone with write access to the \
+             repository can have put it in place of an encrypted one. If it is known to be a plain backup, \
+             restore without the key; in a chain with encrypted members",
+            "it is not encrypted; its creator is unknown",
         ),
         Authenticity::FirstForm => (
-            "its MAC has the form of the first lsnaps, which leaves some fields of the manifest unprotected: \
-             whoever can write to the repository can have changed those. If nobody else could",
-            "its MAC has the form of the first lsnaps and does not cover the whole manifest; `lsnap consolidate` \
-             or a new full backup makes one that does",
+            "its MAC has the form of the first versions, which leaves some fields of the manifest unprotected: \
+             anyone with write access to the repository can have changed those. If that is excluded",
+            "its MAC has the form of the first versions and does not cover the whole manifest; consolidate the chain \
+             or take a new full backup to get one that does",
         ),
     };
     if opening.unauthenticated {
         return Ok(Some(accepted.to_owned()));
     }
-    Err(format!("{refusal}, add --accept-unauthenticated"))
+    Err(format!(
+        "{refusal}, set RestoreOptions::accept_unauthenticated"
+    ))
 }
 
 fn format(wrapping: &Wrapping) -> Result<Option<Format>, Finding> {
@@ -160,12 +168,12 @@ fn format(wrapping: &Wrapping) -> Result<Option<Format>, Finding> {
         Some(CompressionFormat::Lz4) => Ok(Some(Format::Lz4)),
         Some(other) => Err(Finding::new(
             format!("it is compressed with {:?}", other.as_str()),
-            "zstd or lz4: a newer lsnap wrote it",
+            "zstd or lz4: it was written by a newer version",
         )),
     }
 }
 
-/// The plain bytes of one object, which must be `length`.
+/// Unwraps one object; its plain bytes must be `length` bytes long.
 ///
 /// # Errors
 /// [`ReadError::Damaged`], [`ReadError::Key`].
@@ -188,7 +196,7 @@ pub(crate) fn unwrap(
             .damaged(format!("object {index}: {error}"))
             .because(error),
     };
-    // Compressed bytes are at most a little longer than plain ones.
+    // Compressed bytes are at most slightly longer than plain ones.
     let most = usize::try_from(length).unwrap_or(usize::MAX);
     let mut data = data;
     if wrapping.encryption.is_some() {

@@ -1,5 +1,5 @@
-//! A target that stays what it is, because it is a mount point or lies in a directory that may not be written to: it
-//! gets the owner and the mode of a data directory, like one that is made anew.
+//! A target directory that is kept, because it is a mount point or its parent directory is not
+//! writable. It gets the owner and the mode of a data directory, like a newly created one.
 
 use super::error::{RestoreError, io};
 use super::new_directory::DIRECTORY_MODE;
@@ -8,20 +8,22 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
-/// Such a directory. Dropped, it is as it was before, unless [`Self::keep`] was called.
+/// An existing target directory. Dropping it restores the previous state, unless [`Self::keep`] was
+/// called.
 #[derive(Debug)]
 pub(super) struct Adopted {
     path: PathBuf,
-    /// Owner, group and mode before.
+    /// Previous owner, group and mode.
     before: Option<(u32, u32, u32)>,
     warning: Option<String>,
 }
 
 impl Adopted {
-    /// Gives it to the account of the server, which works in it from now on, and sets its mode.
+    /// Changes the owner to the account of the server, which works in it from now on, and sets the
+    /// mode.
     ///
     /// # Errors
-    /// [`RestoreError::Read`]. That the mode may not be set, is a warning.
+    /// [`RestoreError::Read`]. If the mode can't be set, that is a warning.
     pub(super) fn take(path: &Path, owner: Option<&Owner>) -> Result<Self, RestoreError> {
         let found = std::fs::metadata(path).map_err(io("look at", path))?;
         let mode = found.mode() & 0o7777;
@@ -46,12 +48,12 @@ impl Adopted {
         Ok(adopted)
     }
 
-    /// What a person should know.
+    /// Returns the warning for the report, if there is one.
     pub(super) fn warning(&self) -> Option<String> {
         self.warning.clone()
     }
 
-    /// The restore has succeeded.
+    /// Keeps the new state, because the restore has succeeded.
     pub(super) fn keep(mut self) {
         self.before = None;
     }
@@ -71,9 +73,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mode_is_that_of_a_data_directory_if_the_restore_succeeds() {
-        let room = tempfile::tempdir().unwrap();
-        let path = room.path().join("volume");
+    fn the_mode_of_a_data_directory_is_kept_if_the_restore_succeeds() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("volume");
         std::fs::create_dir(&path).unwrap();
         let mode = || std::fs::metadata(&path).unwrap().mode() & 0o7777;
         for before in [0o1777, 0o700, 0o755] {

@@ -1,12 +1,13 @@
-//! A restore writes nowhere where backups lie: not into the repository or directory that it reads, nor into another
-//! repository.
+//! A restore must not write into a backup: neither into the repository or directory that it reads,
+//! nor into another repository.
 
 use super::error::{RestoreError, refuse};
 use super::target_place;
 use crate::store::MARKER;
 use std::path::Path;
 
-/// Refuses a target that is one of `sources`, lies in one, or contains one; and one below any repository's marker.
+/// Refuses a target that is one of `sources`, is inside one, or contains one; and one below the
+/// marker of any repository.
 ///
 /// # Errors
 /// [`RestoreError::Target`].
@@ -22,7 +23,7 @@ pub(super) fn check<'a>(
         let how = if target == source {
             "it is"
         } else if target.starts_with(&source) {
-            "it lies in"
+            "it is in"
         } else if source.starts_with(&target) {
             "it contains"
         } else {
@@ -54,8 +55,8 @@ mod tests {
 
     #[test]
     fn targets_near_backups_are_refused() {
-        let room = tempfile::tempdir().unwrap();
-        let at = |path: &str| room.path().join(path);
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
         for directory in ["a/repository/2026", "b/other/in"] {
             std::fs::create_dir_all(at(directory)).unwrap();
         }
@@ -63,9 +64,9 @@ mod tests {
         std::os::unix::fs::symlink(at("a/repository"), at("link")).unwrap();
         for (datadir, word) in [
             ("a/repository", "it is"),
-            ("a/repository/new", "it lies in"),
-            ("a/repository/2026/new", "it lies in"),
-            ("link/new", "it lies in"),
+            ("a/repository/new", "it is in"),
+            ("a/repository/2026/new", "it is in"),
+            ("link/new", "it is in"),
             ("a", "it contains"),
             ("b/other", "is a repository"),
             ("b/other/in/new", "is a repository"),

@@ -1,4 +1,4 @@
-//! Who applies the redo log: an `xtrabackup` or a `mysqld`, and why that one.
+//! The choice of the redo applier: an `xtrabackup` or a `mysqld`, and the reason for the choice.
 
 use super::error::RestoreError;
 use super::version::{self, Flavour, Release};
@@ -10,26 +10,26 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// A program that can apply redo.
+/// The kind of a program that applies redo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApplierKind {
     /// `xtrabackup --prepare`.
     Xtrabackup,
-    /// The crash recovery of a server, started isolated on the merged directory.
+    /// The crash recovery of a server, started in isolation on the merged directory.
     Mysqld,
 }
 
 /// The chosen program.
 #[derive(Debug, Clone, Serialize)]
 pub struct ApplierPlan {
-    /// Which kind.
+    /// Its kind.
     pub kind: ApplierKind,
-    /// Where it lies.
+    /// Its path.
     pub program: PathBuf,
-    /// The server release whose recovery code it is.
+    /// The server release of its recovery code.
     pub version: String,
-    /// Why it and no other.
+    /// The reason for the choice.
     pub reason: String,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for ApplierPlan {
     }
 }
 
-/// Where a server program lies when it is not on the PATH.
+/// Directories with server programs that may not be on the PATH.
 const SERVER_DIRECTORIES: [&str; 4] = [
     "/usr/sbin",
     "/usr/libexec",
@@ -77,7 +77,7 @@ pub fn applier_of(
 /// Chooses a program for a backup of `server`.
 ///
 /// # Errors
-/// [`RestoreError::NoApplier`] naming the release needed and everything that was looked at.
+/// [`RestoreError::NoApplier`] with the required release and all programs that were considered.
 pub(crate) fn choose(
     server: &ServerIdentity,
     options: &RestoreOptions,
@@ -118,7 +118,7 @@ pub(crate) fn choose(
     })
 }
 
-/// The server that wrote the redo.
+/// The server that wrote the redo log.
 struct Source {
     flavour: Flavour,
     release: Release,
@@ -144,11 +144,12 @@ impl Source {
             patch,
         } = self.release;
         let server = format!(
-            "a {} server program (mysqld) {major}.{minor}.N with N >= {patch} (--mysqld)",
+            "a {} server program (mysqld) {major}.{minor}.N with N >= {patch} (RestoreOptions::mysqld)",
             self.flavour
         );
-        let tool =
-            format!("an xtrabackup based on {major}.{minor}.N with N >= {patch} (--xtrabackup)");
+        let tool = format!(
+            "an xtrabackup based on {major}.{minor}.N with N >= {patch} (RestoreOptions::xtrabackup)"
+        );
         match choice {
             ApplierChoice::Auto => format!("{tool}, or {server}"),
             ApplierChoice::Xtrabackup => tool,
@@ -160,7 +161,7 @@ impl Source {
         let output = ask_version(program)?;
         let found = version::parse_xtrabackup(&output).ok_or_else(|| {
             format!(
-                "is no Percona XtraBackup, it says {:?}",
+                "is not Percona XtraBackup, its version is {:?}",
                 first_line(&output)
             )
         })?;
@@ -172,25 +173,29 @@ impl Source {
             program: program.to_path_buf(),
             version: found.server.to_string(),
             reason: format!(
-                "xtrabackup {} carries the recovery of {}, the backup is of {}",
+                "xtrabackup {} has the recovery code of {}, the backup is of {}",
                 found.own, found.server, self.release
             ),
         })
     }
 
-    /// `strict`: the maker must be the same, because nobody named this program.
+    /// `strict`: the flavour must be the same, because the caller did not name this program.
     fn mysqld(&self, program: &Path, strict: bool) -> Result<ApplierPlan, String> {
         let output = ask_version(program)?;
-        let (flavour, release) = version::parse_mysqld(&output)
-            .ok_or_else(|| format!("is no server program, it says {:?}", first_line(&output)))?;
+        let (flavour, release) = version::parse_mysqld(&output).ok_or_else(|| {
+            format!(
+                "is not a server program, its version is {:?}",
+                first_line(&output)
+            )
+        })?;
         if flavour == Flavour::Mariadb {
             return Err(format!(
-                "is MariaDB {release}, whose redo log is another one"
+                "is MariaDB {release}, whose redo log has another format"
             ));
         }
         if strict && flavour != self.flavour {
             return Err(format!(
-                "is {flavour} {release}, name it with --mysqld to use it"
+                "is {flavour} {release}, set RestoreOptions::mysqld to use it"
             ));
         }
         if !release.may_recover(self.release) {
@@ -201,14 +206,14 @@ impl Source {
             program: program.to_path_buf(),
             version: release.to_string(),
             reason: format!(
-                "{flavour} {release} recovers what {} {} wrote",
+                "{flavour} {release} recovers the redo log of {} {}",
                 self.flavour, self.release
             ),
         })
     }
 }
 
-/// The named program alone, or all of that name on the PATH and in the usual places.
+/// Returns the named program alone, or all of that name on the PATH and in the usual directories.
 fn candidates(name: &str, named: Option<&Path>) -> Vec<PathBuf> {
     if let Some(program) = named {
         return vec![program.to_path_buf()];
@@ -225,10 +230,10 @@ fn candidates(name: &str, named: Option<&Path>) -> Vec<PathBuf> {
     found
 }
 
-/// The answer to `--version`, from either stream.
+/// Runs the program with `--version` and returns its output of both streams.
 fn ask_version(program: &Path) -> Result<String, String> {
-    // xtrabackup and mysqld read option files before anything else; one with a word that they do not
-    // know must not make them unfit.
+    // xtrabackup and mysqld read option files first; an unknown option in one must not make the
+    // program unsuitable.
     let output = child::command(program)
         .args(["--no-defaults", "--version"])
         .stdin(Stdio::null())

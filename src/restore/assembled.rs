@@ -1,4 +1,4 @@
-//! The sums and the warnings of a plan, made of a checked chain and its layout.
+//! The sums and the warnings of a plan, computed from a checked chain and its layout.
 
 use super::applier::ApplierPlan;
 use super::plan::{MemberPlan, MergeMethod, RestorePlan};
@@ -11,10 +11,10 @@ use crate::reader::layout::Layout;
 use crate::reader::{FilePlan, SourcePlan};
 use std::sync::Arc;
 
-/// Working space of the redo applier: the redo files that a server makes anew, temporary tables.
+/// Space for the redo applier in bytes: the new redo files of a server, temporary tables.
 const APPLIER_SPACE: u64 = 128 << 20;
 
-/// Adds up a checked chain (newest first) and its layout.
+/// Creates the plan of a checked chain (newest first) and its layout.
 pub(crate) fn assemble(
     manifests: Vec<Manifest>,
     layout: Layout,
@@ -62,8 +62,8 @@ pub(crate) fn assemble(
     }
 }
 
-/// A file takes no more than its length, and no more than its sources hold (if nothing is compressed); and
-/// where the source's file had holes, about as much as that one.
+/// Returns how many bytes of a file are written at most: its length, or the length of its sources
+/// if nothing is compressed, or the allocated length if the source's file had holes.
 fn most_written(file: &FilePlan, manifests: &[Manifest]) -> u64 {
     let entry = |source: &SourcePlan| manifests.get(source.member)?.files.get(source.entry);
     let sources = file.sources.iter().map(|source| {
@@ -82,7 +82,7 @@ fn most_written(file: &FilePlan, manifests: &[Manifest]) -> u64 {
     allocated.map_or(held, |allocated| held.min(allocated))
 }
 
-/// A sum of lengths out of manifests, which may claim anything.
+/// Adds lengths; saturates, because a manifest can contain any number.
 fn sum(lengths: impl IntoIterator<Item = u64>) -> u64 {
     lengths.into_iter().fold(0, u64::saturating_add)
 }
@@ -152,22 +152,23 @@ fn warnings(
     warnings
 }
 
-/// Warnings about a keyring whose configuration the caller doesn't give.
+/// Returns warnings about a keyring whose configuration the caller doesn't provide.
 fn of_keyring(newest: &Manifest) -> Vec<String> {
     let mut warnings = Vec::new();
     let config = held::keyring_config(newest);
     if !config.is_empty() {
         warnings.push(format!(
-            "the redo applier is not given the {} of the backup, which name programs and files; if it needs a \
-             keyring, name a directory with your own with --keyring-config",
+            "the redo applier doesn't get the {} of the backup, because they name programs and files; if it needs a \
+             keyring, set RestoreOptions::keyring_config to a directory with its configuration",
             config.join(", ")
         ));
     }
     let left_out = held::keyring_config_left_out(newest);
     if !left_out.is_empty() {
         warnings.push(format!(
-            "the backup does not hold {}, a way to the keys of the source server: name a directory with your own with \
-             --keyring-config, or neither the redo applier nor the restored server can open encrypted tablespaces",
+            "the backup does not contain {}, with which the keys of the source server are found: set \
+             RestoreOptions::keyring_config to a directory with it, or neither the redo applier nor the restored \
+             server can open encrypted tablespaces",
             left_out.join(", ")
         ));
     }

@@ -1,15 +1,15 @@
-//! The end of the binary log that a backup has, as recovery gets it.
+//! The end of the binary log in a backup, in the form that recovery needs.
 //!
-//! A server reads the index of its binary log at each start and removes the files that it names once they
-//! are old enough. So the index of a backup is never given to a server: lsnap writes one itself, of the
-//! files that it restored, and of a name out of a manifest only a bare one is taken.
+//! A server reads the index of its binary log at each start, and removes the files in it when they
+//! are old enough. So the index of a backup is never passed to a server: lsnap writes one of the
+//! files that it restored, and accepts only plain file names from a manifest.
 
 use super::error::{RestoreError, io};
 use crate::manifest::{FileRole, Finding, MANIFEST, Manifest};
 use crate::reader::{ReadError, bare};
 use std::path::Path;
 
-/// What the files are called for the recovering server: their own name but for the number.
+/// The name of the files for the recovering server, without their number.
 const STEM: &str = "binlog";
 /// The index of these files.
 const INDEX: &str = "binlog.index";
@@ -17,13 +17,13 @@ const INDEX: &str = "binlog.index";
 /// The binary log of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BinaryLog {
-    /// The files' names without their number.
+    /// The name of the files without their number.
     stem: String,
-    /// The numbers, as they are written, in ascending order.
+    /// The numbers in their written form, in ascending order.
     numbers: Vec<String>,
 }
 
-/// What a file of the role [`FileRole::BinaryLog`] is.
+/// The kind of a file with the role [`FileRole::BinaryLog`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
     /// A file of the log, with its number.
@@ -33,10 +33,11 @@ pub(super) enum Part {
 }
 
 impl BinaryLog {
-    /// Looks for it in a manifest; `None` when the backup has none.
+    /// Returns the binary log of a manifest; `None` if the backup has none.
     ///
     /// # Errors
-    /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged) for names that are not those of a binary log.
+    /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged) for names that are not those of a
+    /// binary log.
     pub(super) fn of(manifest: &Manifest) -> Result<Option<Self>, RestoreError> {
         let damaged =
             |what: Finding| RestoreError::Read(ReadError::damaged(&manifest.name, MANIFEST, what));
@@ -82,30 +83,30 @@ impl BinaryLog {
         Ok(Some(log))
     }
 
-    /// What a file of the binary log is.
+    /// Returns the kind of a file of the binary log; `None` if it doesn't belong to it.
     pub(super) fn part(&self, name: &str) -> Option<Part> {
         if bare::fault(name).is_some() {
             return None;
         }
         match numbered(name) {
             Some((stem, number)) if stem == self.stem => Some(Part::File(number.to_owned())),
-            // A log may be called `binlog` and its index something else (`--log-bin-index`).
+            // A log can be named `binlog` and its index differently (`--log-bin-index`).
             None if name.ends_with(".index") => Some(Part::Index),
             _ => None,
         }
     }
 
-    /// The name of a file for the recovering server.
+    /// Returns the name of a file for the recovering server.
     pub(super) fn file(number: &str) -> String {
         format!("{STEM}.{number}")
     }
 
-    /// The name of all files without their number, for the recovering server.
+    /// Returns the name of all files without their number, for the recovering server.
     pub(super) const fn stem() -> &'static str {
         STEM
     }
 
-    /// The name of the index, for the recovering server.
+    /// Returns the name of the index for the recovering server.
     pub(super) const fn index() -> &'static str {
         INDEX
     }
@@ -126,14 +127,14 @@ impl BinaryLog {
         std::fs::write(&path, text).map_err(io("write", &path))
     }
 
-    /// The index of the files in the data directory, under their own names.
+    /// Returns the index of the files in the data directory, under their own names.
     pub(super) fn own_index(&self) -> String {
         let line = |number: &String| format!("./{}.{number}\n", self.stem);
         self.numbers.iter().map(line).collect()
     }
 }
 
-/// The names of the files of the binary log.
+/// Returns the names of the files of the binary log.
 fn names(manifest: &Manifest) -> impl Iterator<Item = &str> {
     let files = manifest.files.iter();
     files
@@ -141,15 +142,16 @@ fn names(manifest: &Manifest) -> impl Iterator<Item = &str> {
         .map(crate::manifest::FileEntry::plain_path)
 }
 
-/// `binlog.000001` in its two parts.
+/// Splits `binlog.000001` into its two parts.
 fn numbered(name: &str) -> Option<(&str, &str)> {
     let (stem, number) = name.rsplit_once('.')?;
     let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
     (digits && !stem.is_empty()).then_some((stem, number))
 }
 
-/// Rewrites the index files in a directory that an xtrabackup prepared, so that they name only files that
-/// lie there: a server that is started on it removes what they name once it is old enough.
+/// Rewrites the index files in a directory that an xtrabackup prepared, so that they contain only
+/// files of this directory: a server that is started on it removes the files in the index when they
+/// are old enough.
 pub(super) fn rewrite_indexes(root: &Path) -> Result<(), RestoreError> {
     for entry in std::fs::read_dir(root).map_err(io("list", root))? {
         let path = entry.map_err(io("list", root))?.path();
@@ -175,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_names_only_what_lies_beside_it() {
+    fn an_index_contains_only_files_of_its_directory() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
         write("b.000001", "");
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_from_names() {
+    fn numbers_are_split_from_names() {
         assert_eq!(numbered("bin.log.000001"), Some(("bin.log", "000001")));
         for other in ["bin", "bin.", ".1", "bin.index", "bin.1x"] {
             assert_eq!(numbered(other), None, "{other}");

@@ -1,8 +1,9 @@
-//! Whether every table of a recovered server has its files.
+//! The check that every table of a recovered server has its files.
 //!
-//! A server starts without the files of tables that nobody opens, and says so in a warning at most. So the
-//! dictionary of the recovered server is compared with the restored directory: each tablespace by the number
-//! in the first page of a file; each table of another engine is opened. What is missing fails the restore.
+//! A server starts without the files of tables that are not opened, and logs at most a warning. So
+//! the dictionary of the recovered server is compared with the restored directory: each tablespace
+//! by the space id in the first page of a file; each table of another engine is opened. A missing
+//! file fails the restore.
 
 use super::error::{RestoreError, io};
 use crate::innodb::{SpaceId, page};
@@ -13,16 +14,16 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Bytes of the first page that are looked at.
+/// Bytes of the first page that are read.
 const HEAD: usize = 64;
 
-/// What is absent by right: tablespaces that the backup recorded as discarded or missing.
+/// Tablespaces that may be absent: the backup recorded them as discarded or missing.
 pub(super) type Absent = BTreeSet<SpaceId>;
 
 /// Engines whose tables are files in a schema's directory.
 const ENGINES: [&str; 4] = ["MyISAM", "CSV", "ARCHIVE", "MRG_MYISAM"];
 
-/// Codes of errors of a server that cannot find a file of a table.
+/// Error codes of a server that can't find a file of a table.
 ///
 /// | code | name |
 /// |---|---|
@@ -32,19 +33,19 @@ const ENGINES: [&str; 4] = ["MyISAM", "CSV", "ARCHIVE", "MRG_MYISAM"];
 /// | 1017 | `ER_FILE_NOT_FOUND` |
 const NO_FILE: [u16; 4] = [13, 29, 1016, 1017];
 
-/// Directories of a data directory that hold no tables.
+/// Directories of a data directory that don't contain tables.
 const NOT_SCHEMAS: [&str; 2] = ["#innodb_redo", "#innodb_temp"];
 
-/// Why the tables of a server could not be compared.
+/// The reason why the tables of a server could not be compared.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The server did not answer.
+    /// The connection to the server failed.
     Server(mysql::Error),
     /// The directory could not be read.
     Directory(RestoreError),
 }
 
-/// Lists the tables of the dictionary that have no file below `root`.
+/// Returns the tables of the dictionary that have no file below `root`.
 pub(super) fn missing(
     connection: &mut Conn,
     root: &Path,
@@ -56,7 +57,7 @@ pub(super) fn missing(
     Ok(missing)
 }
 
-/// The tablespaces of the dictionary without a file.
+/// Returns the tablespaces of the dictionary without a file.
 fn spaces(
     connection: &mut Conn,
     root: &Path,
@@ -90,30 +91,30 @@ fn spaces(
         // Undo tablespaces are found by their directory.
         } else if kind != "Undo" && elsewhere(path, space, root) {
             missing.push(format!(
-                "{name} (tablespace {number}: the server looks for it at {path}; its file has another place)"
+                "{name} (tablespace {number}: the server looks for it at {path}, but its file is elsewhere)"
             ));
         }
     }
     Ok(missing)
 }
 
-/// Whether the dictionary has an absolute path that is not below `root`.
+/// Returns whether the dictionary has an absolute path that is not below `root`.
 fn outside(path: &str, root: &Path) -> bool {
     let path = Path::new(path);
     let real = || std::fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
     path.is_absolute() && !path.starts_with(root) && !path.starts_with(real())
 }
 
-/// Whether the dictionary has a relative path at which this tablespace is not. The server that recovered it knows where
-/// it is, and the next one looks there.
+/// Returns whether the dictionary has a relative path that is not the tablespace's. The server that
+/// recovered it found the file nevertheless, but the next one looks at that path.
 fn elsewhere(path: &str, space: SpaceId, root: &Path) -> bool {
     let path = Path::new(path);
     let given = path.is_relative() && !path.as_os_str().is_empty();
     given && !matches!(space_of(&root.join(path)), Ok(Some(found)) if found == space)
 }
 
-/// The tables of other engines that the server cannot open because a file is not there. It is the server
-/// that turns the names of tables into names of files.
+/// Returns the tables of other engines that the server can't open because a file is missing. The
+/// server itself converts the names of tables into names of files.
 fn others(connection: &mut Conn) -> mysql::Result<Vec<String>> {
     let engines: Vec<String> = ENGINES.iter().map(|e| format!("'{e}'")).collect();
     let sql = format!(
@@ -134,7 +135,8 @@ fn others(connection: &mut Conn) -> mysql::Result<Vec<String>> {
             Err(mysql::Error::MySqlError(error)) if NO_FILE.contains(&error.code) => {
                 missing.push(format!("{schema}.{table} ({engine}: {})", error.message));
             }
-            // A table that its own server could not read either (a MERGE table whose tables differ).
+            // A table that the source server could not read either (a MERGE table whose tables
+            // differ).
             Ok(()) | Err(mysql::Error::MySqlError(_)) => {}
             Err(error) => return Err(error),
         }
@@ -142,7 +144,7 @@ fn others(connection: &mut Conn) -> mysql::Result<Vec<String>> {
     Ok(missing)
 }
 
-/// The tablespaces that have a file in the directory or in a schema of it.
+/// Returns the tablespaces that have a file in the directory or in a schema of it.
 fn spaces_below(root: &Path) -> Result<BTreeSet<SpaceId>, RestoreError> {
     let mut found = BTreeSet::new();
     let mut directories = vec![root.to_path_buf()];
@@ -168,7 +170,7 @@ fn spaces_below(root: &Path) -> Result<BTreeSet<SpaceId>, RestoreError> {
     Ok(found)
 }
 
-/// The number in the first page of a file; `None` if it has none.
+/// Returns the space id in the first page of a file; `None` if the file is too short.
 fn space_of(path: &Path) -> std::io::Result<Option<SpaceId>> {
     let mut head = [0; HEAD];
     let file = File::open(path)?;
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn tablespaces_are_known_by_their_first_page() {
+    fn tablespaces_are_identified_by_their_first_page() {
         let dir = tempfile::tempdir().unwrap();
         let put = |name: &str, id: u32| {
             let mut page = [0u8; HEAD];

@@ -1,14 +1,15 @@
-//! `innodb_data_file_path` of a manifest, which goes to the command line of the recovering server.
+//! `innodb_data_file_path` of a manifest, which is passed to the recovering server on its command
+//! line.
 
 use super::error::RestoreError;
 use crate::innodb::{self, data_files};
 use crate::manifest::{MANIFEST, Manifest};
 use crate::reader::{ReadError, bare};
 
-/// The value when a server's configuration says nothing.
+/// The default value of a server.
 pub(super) const DEFAULT: &str = "ibdata1:12M:autoextend";
 
-/// The value for a recovering server.
+/// Returns the value for a recovering server.
 ///
 /// # Errors
 /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged).
@@ -17,10 +18,10 @@ pub(super) fn of(newest: &Manifest) -> Result<String, RestoreError> {
         .map_err(|what| RestoreError::Read(ReadError::damaged(&newest.name, MANIFEST, what)))
 }
 
-/// The names of the files, in their order.
+/// Returns the names of the files, in their order.
 ///
 /// # Errors
-/// As [`base_names`].
+/// The same as those of [`base_names`].
 pub(super) fn names(data_file_path: &str) -> Result<Vec<String>, String> {
     base_names(data_file_path)?;
     Ok(data_files(data_file_path)
@@ -28,15 +29,16 @@ pub(super) fn names(data_file_path: &str) -> Result<Vec<String>, String> {
         .collect())
 }
 
-/// `ibdata1:12M;/fast/ibdata2:50M:autoextend` with the files where the restore puts them.
+/// Replaces the paths of `ibdata1:12M;/fast/ibdata2:50M:autoextend` by those in the restored
+/// directory.
 ///
 /// # Errors
-/// What is wrong with it: a raw device, a name or an attribute that no server has.
+/// The value has a raw device, a name or an attribute that no server accepts.
 pub(super) fn base_names(data_file_path: &str) -> Result<String, String> {
     for (name, rest) in data_files(data_file_path) {
         if bare::fault(name).is_some() || !attributes(rest) {
             return Err(format!(
-                "its innodb_data_file_path {data_file_path:?} has a file that cannot be restored as one: \
+                "its innodb_data_file_path {data_file_path:?} has a file that cannot be restored: \
                  {:?}",
                 format!("{name}:{rest}")
             ));
@@ -45,7 +47,7 @@ pub(super) fn base_names(data_file_path: &str) -> Result<String, String> {
     Ok(innodb::base_names(data_file_path))
 }
 
-/// `50M:autoextend:max:5G`; a raw device has other words.
+/// Returns whether the attributes are like `50M:autoextend:max:5G`; a raw device has others.
 fn attributes(text: &str) -> bool {
     let size = |word: &str| {
         let digits = word.trim_end_matches(['K', 'M', 'G', 'k', 'm', 'g']);
@@ -67,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn system_files_are_looked_for_in_the_restored_directory() {
+    fn system_files_are_in_the_restored_directory() {
         assert_eq!(base_names(DEFAULT).unwrap(), DEFAULT);
         assert_eq!(
             base_names("ibdata1:12M;/fast/disk/ibdata2:50M:autoextend:max:5G").unwrap(),

@@ -1,6 +1,5 @@
-//! Pages out of a `.delta` file (`docs/format/delta.md#clusters`), cluster by cluster: the header first, then
-//! only those
-//! objects that hold a page which no newer member had.
+//! Pages from a `.delta` file (`docs/format/delta.md#clusters`), cluster by cluster: first the
+//! header, then only the objects with a page that no newer member had.
 
 use super::error::RestoreError;
 use super::merge::Job;
@@ -10,7 +9,7 @@ use crate::reader::stored::Stored;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Writes the pages of the clusters that it is given.
+/// Writes the pages of the clusters that it receives.
 struct Write<'j, 'a> {
     job: &'j Job<'a>,
     stored: Stored<'j>,
@@ -33,7 +32,7 @@ impl Job<'_> {
         walk(self.fetcher, stored, size, &mut Write { job: self, stored })
     }
 
-    /// Goes through the objects of a cluster but the first.
+    /// Reads the objects of a cluster except the first.
     fn cluster(&self, stored: Stored<'_>, cluster: &Cluster) -> Result<(), RestoreError> {
         let rest = cluster.objects.start + 1..cluster.objects.end;
         if self.parallel {
@@ -54,7 +53,7 @@ impl Job<'_> {
         let size = self.page_size() as u64;
         let from = (stored.object(index)?.offset - cluster.start) / size;
         let to = (stored.end_of(index) - cluster.start).div_ceil(size);
-        // Page k of the list stands at k + 1, behind the header.
+        // Page k of the list is at position k + 1, because the header is first.
         let listed = slice(&cluster.pages, from.saturating_sub(1)..to.saturating_sub(1));
         if !listed.iter().any(|no| self.wants(u64::from(no.0))) {
             self.fetcher.skip(stored, index);
@@ -65,7 +64,8 @@ impl Job<'_> {
         })
     }
 
-    /// Writes wanted pages of a piece, neighbours in the list that are neighbours in the file at once.
+    /// Writes the wanted pages of a piece; pages that are adjacent both in the list and in the file
+    /// are written at once.
     fn delta_pages(
         &self,
         stored: Stored<'_>,
@@ -102,7 +102,7 @@ impl Job<'_> {
     }
 }
 
-/// Whether the page at `at` is the file's next after the one before it.
+/// Returns whether the page at `at` directly follows the previous one in the file.
 fn follows(listed: &[PageNo], at: usize) -> bool {
     listed[at - 1].0.checked_add(1) == Some(listed[at].0)
 }

@@ -1,9 +1,10 @@
-//! Long runs of a restored file are written past the page cache.
+//! Long runs of a restored file are written with direct I/O.
 //!
-//! The kernel's way through its cache costs 0.4 to 1 core-second a GB (it finds fresh memory, copies, and a thread
-//! of its own writes out what has gathered); past it a copy into an aligned buffer is all there is, the disk
-//! has work at once, and what a host keeps in its cache stays there (`benches/PROFILES.md`). Short runs go
-//! through the cache all the same: there they gather with their neighbours, which come from other members.
+//! Writing through the page cache costs 0.4 to 1 core-second a GB (the kernel allocates memory,
+//! copies, and a thread of its own writes the accumulated pages). With direct I/O only a copy into
+//! an aligned buffer is left, the disk starts to write immediately, and the cached data of the host
+//! stay in the cache (`benches/PROFILES.md`). Short runs are written through the cache
+//! nevertheless: there they are combined with adjacent ones, which come from other members.
 
 use crate::mem::{ALIGNMENT, BufferPool};
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
@@ -14,28 +15,29 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
 
-/// What is shorter goes through the cache, in bytes.
+/// Shorter runs are written through the page cache, in bytes.
 const LEAST: usize = 512 << 10;
-/// Bytes of one write.
+/// Length of one write in bytes.
 const WRITE: usize = 1 << 20;
-/// Writers at the same time; the others wait. Nobody who has a buffer waits for anything but its write.
+/// Number of concurrent writers; others wait. A writer with a buffer waits only for its own write.
 const WRITERS: usize = 8;
 
 static BUFFERS: LazyLock<BufferPool> = LazyLock::new(|| BufferPool::new(WRITERS * WRITE, WRITE));
 
-/// What the buffers take when all are in use, in bytes.
+/// Memory of all buffers in bytes.
 pub(super) const BUFFERS_BYTES: u64 = (WRITERS * WRITE) as u64;
 
-/// A second way into a file that is open already.
+/// A second file handle, for direct I/O on a file that is already open.
 #[derive(Debug, Default)]
 pub(super) struct Direct {
-    /// `None` inside: not to be had here.
+    /// `None` in it: direct I/O is not available.
     file: OnceLock<Option<File>>,
 }
 
 impl Direct {
-    /// Writes the beginning of `data` at offset `at` of the file at `path`, which the caller made: as much as
-    /// can go past the cache (0: nothing can). Returns how many bytes that were.
+    /// Writes the beginning of `data` at offset `at` of the file at `path`, which the caller
+    /// created: as many bytes as direct I/O can write. Returns the number of these bytes (0: direct
+    /// I/O is not possible).
     pub(super) fn write(&self, path: &Path, data: &[u8], at: u64) -> io::Result<usize> {
         let whole = data.len() / ALIGNMENT * ALIGNMENT;
         if whole < LEAST || !at.is_multiple_of(ALIGNMENT as u64) {
@@ -44,8 +46,8 @@ impl Direct {
         let Some(file) = self.file.get_or_init(|| open(path)) else {
             return Ok(0);
         };
-        // Blocks that the file has already are written by several threads at once; for new ones each waits for the
-        // others. A file system that can't do it ahead does it with the write.
+        // Threads can write concurrently to blocks that are already allocated; allocations are
+        // serialised. If a file system can't allocate in advance, the write does it.
         let _ = fallocate(file, FallocateFlags::KEEP_SIZE, at, whole as u64);
         let mut buffer = BUFFERS.get();
         let mut written = 0;
@@ -62,12 +64,13 @@ impl Direct {
     }
 }
 
-/// A file system may take the flag and refuse the write: then the rest goes the usual way.
+/// Writes with direct I/O. A file system can accept the flag and refuse the write: then the caller
+/// writes the rest.
 fn write_aligned(file: &File, data: &[u8], at: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < data.len() {
         match file.write_at(&data[done..], at + done as u64) {
-            // What is left of a piece that was cut within a block can't go past the cache.
+            // The rest of a piece that was cut within a block can't be written with direct I/O.
             Ok(n) if !n.is_multiple_of(ALIGNMENT) || n == 0 => return Ok(done),
             Ok(n) => done += n,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -84,7 +87,7 @@ fn open(path: &Path) -> Option<File> {
         .write(true)
         .custom_flags(flags)
         .open(path);
-    // A RAM disk takes the flag, but it is a page cache and nothing else.
+    // tmpfs accepts the flag, but consists of nothing but page cache.
     file.ok().filter(|file| !is_memory(file))
 }
 
@@ -98,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_no_block_is_left_to_the_caller() {
+    fn the_caller_writes_the_rest_that_does_not_fit_a_block() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ibd");
         std::fs::write(&path, b"").unwrap();
@@ -108,13 +111,13 @@ mod tests {
         assert!(n == 0 || n == 3 * WRITE + 4096, "{n}");
         let read = std::fs::read(&path).unwrap();
         assert_eq!(read.get(8192..).unwrap_or_default(), &data[..n]);
-        // where a block does not begin, and what is short
+        // An offset that is not aligned, and data that are too short.
         assert_eq!(direct.write(&path, &data, 512).unwrap(), 0);
         assert_eq!(direct.write(&path, &data[..LEAST - 1], 0).unwrap(), 0);
     }
 
     #[test]
-    fn a_file_that_is_no_more_is_left_to_the_caller() {
+    fn a_missing_file_is_left_to_the_caller() {
         let dir = tempfile::tempdir().unwrap();
         let data = vec![1; WRITE];
         let gone = dir.path().join("gone");

@@ -1,4 +1,4 @@
-//! The plan of a restore from extracted backups: a full one and its incrementals.
+//! The plan of a restore from extracted backups: a full backup and its incrementals.
 
 use super::applier::ApplierKind;
 use super::error::RestoreError;
@@ -12,12 +12,12 @@ use crate::reader::opened::Opened;
 use crate::reader::{ReadError, chain, directory, foreign, layout};
 use std::path::PathBuf;
 
-/// Makes the plan for a restore from directories: that of a full backup first, then those of its
-/// incrementals, each continuing the one before it. Writes nothing; [`super::run_directories`] follows
-/// it.
+/// Creates the plan of a restore from directories: first that of a full backup, then those of its
+/// incrementals, each continuing the one before it. It doesn't write anything;
+/// [`super::run_directories`] executes it.
 ///
 /// # Errors
-/// Everything that would make the restore impossible, see [`RestoreError`].
+/// Any error that would make the restore impossible, see [`RestoreError`].
 pub fn plan_directories(
     directories: &[PathBuf],
     options: &RestoreOptions,
@@ -49,7 +49,7 @@ pub fn plan_directories(
         }
         _ => applier::choose(&server, options)?,
     };
-    // A single directory of xtrabackup's: its maker does it as it always does.
+    // A single directory of xtrabackup: an xtrabackup prepares it as usual.
     let way = wanted.unwrap_or(match applier.kind {
         ApplierKind::Xtrabackup => MergeMethod::Stepwise,
         ApplierKind::Mysqld => MergeMethod::Merge,
@@ -83,11 +83,11 @@ pub fn plan_directories(
         MergeMethod::Merge => finished::not_placed(&plan, options),
         MergeMethod::Stepwise => stepwise::not_placed(&plan, options)?,
     };
-    plan.leave(left);
+    plan.add_not_placed(left);
     Ok(plan)
 }
 
-/// How the members can be brought together; `None` when the applier decides.
+/// Returns how the members can be merged; `None` if the applier determines it.
 fn way(members: &[Opened], options: &RestoreOptions) -> Result<Option<MergeMethod>, RestoreError> {
     for pair in members.windows(2) {
         if let [previous, member] = pair {
@@ -103,14 +103,14 @@ fn way(members: &[Opened], options: &RestoreOptions) -> Result<Option<MergeMetho
         Err(ReadError::NoOverlap { .. }) if options.allow_missing_overlap => {
             return Ok(Some(MergeMethod::Merge));
         }
-        // The redo of every member closes the gap.
+        // The gap is closed by the redo of every member.
         Err(ReadError::NoOverlap { .. }) if options.applier != ApplierChoice::Mysqld => {}
         Err(error) => return Err(error.into()),
     }
     Ok(Some(MergeMethod::Stepwise))
 }
 
-/// An incremental of lsnap's knows its base and no other.
+/// Checks the base of an incremental made by lsnap, which refers to exactly one base.
 fn same_base(previous: &Opened, member: &Opened) -> Result<(), RestoreError> {
     match &member.manifest.base {
         Some(base) if base.id != previous.manifest.id => {

@@ -1,4 +1,4 @@
-//! What can go wrong in a restore, in words that name the thing, what was found, and what to do.
+//! Errors of a restore.
 
 use crate::cancel::Cancelled;
 use crate::counted::count;
@@ -7,29 +7,30 @@ use crate::reader::ReadError;
 use crate::store::StoreError;
 use std::path::{Path, PathBuf};
 
-/// Why a restore was refused or failed. Whatever it is, the target directory holds nothing that starts.
+/// The reason why a restore was refused or failed. In each case, the target directory doesn't
+/// contain anything that a server can start on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
     /// The backup could not be read, or a file could not be read or written.
     #[error(transparent)]
     Read(ReadError),
-    /// The file system became full.
+    /// The file system is full.
     #[error(
-        "no space left on the device while writing {}; the plan said {planned} at most: \
+        "no space left on the device while writing {}; the plan needs at most {planned}: \
          free space, or restore to a larger file system",
         path.display(), planned = count(planned, "byte")
     )]
     DeviceFull {
         /// The file being written.
         path: PathBuf,
-        /// What the plan asked for.
+        /// Bytes that the plan needs at most.
         planned: u64,
     },
     /// There is too little space to begin.
     #[error(
         "{} has {available} available, the restore may need {needed}: free space, choose another directory, \
-         or pass --skip-space-check",
+         or set RestoreOptions::skip_space_check",
         path.display(), available = count(available, "byte")
     )]
     NoSpace {
@@ -37,35 +38,35 @@ pub enum RestoreError {
         path: PathBuf,
         /// Bytes needed at most.
         needed: u64,
-        /// Bytes there.
+        /// Bytes available.
         available: u64,
     },
-    /// The target directory cannot be restored to.
+    /// The target directory can't be used.
     #[error("cannot restore to {}: {why}", path.display())]
     Target {
         /// The target or its work directory.
         path: PathBuf,
-        /// Why, and what to do.
+        /// The reason, and a remedy.
         why: String,
     },
     /// No program can apply the redo log of this backup.
     #[error(
-        "nothing here can apply the redo log of a backup of {server}: needed is {needed}. Looked at: {looked}"
+        "no program was found that can apply the redo log of a backup of {server}; needed: {needed}; considered: {looked}"
     )]
     NoApplier {
         /// The server's version and flavour.
         server: String,
-        /// What would do.
+        /// The programs that would be suitable.
         needed: String,
-        /// Where it looked and what it found there.
+        /// The programs that were considered, and why they are unsuitable.
         looked: String,
     },
-    /// A program could not be started or asked.
+    /// A program could not be started.
     #[error("{}: {what}", program.display())]
     Program {
         /// The program.
         program: PathBuf,
-        /// What happened.
+        /// The failure.
         what: String,
     },
     /// The redo applier failed.
@@ -73,41 +74,41 @@ pub enum RestoreError {
     Applier {
         /// Its name.
         program: &'static str,
-        /// What happened.
+        /// The failure.
         what: String,
-        /// Its log, which is kept.
+        /// The path of its log, which is kept.
         log: PathBuf,
         /// The end of the log.
         tail: String,
     },
-    /// The account that shall own the files.
+    /// The account for the files is unknown or invalid.
     #[error("cannot give the restored files to {user:?}: {why}")]
     Owner {
-        /// As it was given.
+        /// The value of the option.
         user: String,
-        /// Found, and what to do.
+        /// The reason, and a remedy.
         why: String,
     },
-    /// A person's own option of the recovering server.
+    /// An additional option for the recovering server is refused.
     #[error("the option {argument:?} of the recovering mysqld: {why}")]
     MysqldArgument {
-        /// As it was given.
+        /// The value of the option.
         argument: String,
-        /// Found, and what to do.
+        /// The reason, and a remedy.
         why: String,
     },
-    /// The directory of a keyring configuration.
+    /// The directory of a keyring configuration can't be used.
     #[error("the keyring configuration in {}: it {what}", path.display())]
     KeyringConfig {
         /// The directory.
         path: PathBuf,
-        /// Found and expected.
+        /// The found and the expected value.
         what: String,
     },
     /// The dictionary of the recovered server has tables without files.
     #[error(
-        "{} of the recovered server's dictionary have no file in the restored directory: {}. The backup lacks \
-         them, so it is not handed over; restore another backup. Log: {}",
+        "{} of the recovered server's dictionary have no file in the restored directory: {}. The backup is \
+         incomplete, so the directory is not moved to the target; restore another backup. Log: {}",
         count(missing.len(), "table"), listed(missing), log.display()
     )]
     MissingTables {
@@ -116,29 +117,29 @@ pub enum RestoreError {
         /// The log of the recovery.
         log: PathBuf,
     },
-    /// The restore was asked to stop.
+    /// The restore was cancelled.
     #[error("interrupted: the restore was stopped; what it had written was removed")]
     Interrupted,
     /// The recovered server is not at the recorded position.
     #[error(
         "the recovered server's gtid_executed is {found:?}, the backup recorded {expected:?}: \
-         the restored data are not at the recorded position, so they are not handed over. Log: {}",
+         the restored data are not at the recorded position, so they are not moved to the target. Log: {}",
         log.display()
     )]
     Gtid {
-        /// In the manifest.
+        /// The value in the manifest.
         expected: String,
-        /// In the recovered server.
+        /// The value of the recovered server.
         found: String,
         /// The log of the recovery.
         log: PathBuf,
     },
 }
 
-/// Missing tables or other files that a message names; the error or the report has all of them.
+/// Number of files that a message lists; the error or the report has all of them.
 const NAMED: usize = 20;
 
-/// The names, or the first of many.
+/// Joins the names, or the first of them if there are many.
 pub(super) fn listed(names: &[String]) -> String {
     let mut text = names[..names.len().min(NAMED)].join(", ");
     if names.len() > NAMED {
@@ -168,7 +169,7 @@ impl From<StoreError> for RestoreError {
     }
 }
 
-/// A target that is refused.
+/// Returns the error for a target that is refused.
 pub(super) fn refuse(path: &Path, why: impl Into<String>) -> RestoreError {
     RestoreError::Target {
         path: path.to_path_buf(),
@@ -179,7 +180,7 @@ pub(super) fn refuse(path: &Path, why: impl Into<String>) -> RestoreError {
 const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
 
-/// Puts a path and a verb to an I/O error.
+/// Returns a function that adds a verb and a path to an I/O error.
 pub(crate) fn io(
     what: &'static str,
     path: &Path,
@@ -192,7 +193,7 @@ pub(crate) fn io(
 }
 
 impl RestoreError {
-    /// Adds what the plan asked for to an error of a full device.
+    /// Adds the space that the plan needs to the error of a full device.
     pub(crate) fn with_planned(self, bytes: u64) -> Self {
         match self {
             Self::DeviceFull { path, .. } => Self::DeviceFull {

@@ -1,5 +1,5 @@
-//! Facts of a manifest that a recovering server takes as they are: with wrong ones it ends, or it works on other files
-//! than those that were restored.
+//! Checks of the values in a manifest that a recovering server uses without checking them: with
+//! wrong ones it ends, or uses other files than those that were restored.
 
 use super::error::RestoreError;
 use super::{data_files, gtid_set};
@@ -16,7 +16,7 @@ const MOST_LOWER_CASE: u8 = 2;
 /// Checks the newest member of a chain.
 ///
 /// # Errors
-/// [`RestoreError::Damaged`].
+/// [`ReadError::Damaged`].
 pub(super) fn check(newest: &Manifest) -> Result<(), RestoreError> {
     let fault = system_files(newest)
         .and_then(|()| dictionary(newest))
@@ -25,7 +25,7 @@ pub(super) fn check(newest: &Manifest) -> Result<(), RestoreError> {
     fault.map_err(|what| RestoreError::Read(ReadError::damaged(&newest.name, MANIFEST, what)))
 }
 
-/// The files of the system tablespace are those of the setting, each in its place.
+/// Checks that the files of the system tablespace are those of the setting, in the same order.
 fn system_files(newest: &Manifest) -> Result<(), Finding> {
     let setting = &newest.server.data_file_path;
     let names = data_files::names(setting)?;
@@ -42,7 +42,7 @@ fn system_files(newest: &Manifest) -> Result<(), Finding> {
     let files: Vec<&str> = files.into_values().collect();
     Err(Finding::new(
         format!("the files {files:?} of the system tablespace found"),
-        format!("{names:?}, as its innodb_data_file_path {setting:?} says"),
+        format!("{names:?}, as in its innodb_data_file_path {setting:?}"),
     ))
 }
 
@@ -87,8 +87,8 @@ mod tests {
     use crate::manifest::FileRole;
     use crate::reader::fixture::{World, system};
 
-    /// What is said of a backup whose manifest was changed.
-    fn said(change: impl FnOnce(&mut Manifest)) -> Result<(), String> {
+    /// Returns the error for a backup whose manifest was changed.
+    fn checked(change: impl FnOnce(&mut Manifest)) -> Result<(), String> {
         let mut world = World::new();
         world.backup(&system());
         let manifest = &mut world.chain[0];
@@ -107,15 +107,15 @@ mod tests {
     }
 
     #[test]
-    fn a_server_takes_the_facts_of_a_real_backup_only() {
+    fn only_values_of_a_real_backup_are_accepted() {
         let refused = |change: fn(&mut Manifest), words: &str| {
-            let error = said(change).unwrap_err();
+            let error = checked(change).unwrap_err();
             assert!(error.contains(words), "{error}");
         };
-        said(|_| {}).unwrap();
-        said(|m| m.server.data_file_path = "/fast/ibdata1:5M".to_owned()).unwrap();
-        said(|m| m.server.lower_case_table_names = 2).unwrap();
-        said(|m| m.files.clear()).unwrap();
+        checked(|_| {}).unwrap();
+        checked(|m| m.server.data_file_path = "/fast/ibdata1:5M".to_owned()).unwrap();
+        checked(|m| m.server.lower_case_table_names = 2).unwrap();
+        checked(|m| m.files.clear()).unwrap();
         refused(|m| rename(m, "ibdata1", "ibdata1x"), "ibdata1x");
         refused(|m| rename(m, "mysql.ibd", "mysql.ibdx"), "mysql.ibdx");
         refused(

@@ -1,8 +1,9 @@
-//! The list of the files of a backup that a finished data directory gets.
+//! The list of the files of a backup that are placed in a finished data directory.
 //!
-//! The next start of a server acts on much of what lies in its data directory: it reads persisted variables and
-//! keys, follows `.isl` links, removes files that an index of logs names, applies an old redo log. A backup may
-//! come from somebody else, so nothing is placed because no rule forbids it: the list names what is placed.
+//! The next start of a server acts on many files of its data directory: it reads persisted
+//! variables and keys, follows `.isl` links, removes files that an index of logs contains, applies
+//! an old redo log. A backup can come from an untrusted source, so only files on this list are
+//! placed:
 //!
 //! | files | placed |
 //! |---|---|
@@ -11,7 +12,7 @@
 //! | the list of warm pages, by its name or its content | always |
 //! | `mysqld.my` | its keyring components, in a file that is written anew; with [`trusted`], as it is |
 //! | configuration, certificates and keys | with [`trusted`] |
-//! | `auto.cnf`, everything else | never |
+//! | `auto.cnf`, all others | never |
 
 use super::error::listed;
 use super::{RestoreOptions, RestorePlan};
@@ -21,29 +22,29 @@ use crate::reader::server_names::{extension, is_implicit_undo, is_read, is_schem
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
-/// The manifest of the components that a server loads first.
+/// The list of components that a server loads first.
 pub(super) const COMPONENTS: &str = "mysqld.my";
-/// The identity of the source: the restored server makes its own.
+/// The identity of the source server: the restored server creates its own.
 pub(super) const IDENTITY: &str = "auto.cnf";
-/// The list of warm pages, where `innodb_buffer_pool_filename` isn't set.
+/// The list of warm pages, if `innodb_buffer_pool_filename` isn't set.
 const WARM_PAGES: &str = "ib_buffer_pool";
 
-/// How a file of the server, that is no tablespace and no log, is dealt with.
+/// The class of a file of the server that is neither a tablespace nor a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Data, which the recovery sees too.
+    /// Data, which are also placed for the recovery.
     Data,
     /// [`COMPONENTS`].
     Components,
     /// A server acts on it when it starts.
     Configuration,
-    /// A list of warm pages with a name of its own, or something that no rule names.
+    /// A list of warm pages with another name, or an unknown file.
     Unknown,
     /// Never placed.
     Other,
 }
 
-/// Classifies a plain file by its path.
+/// Returns the class of a plain file by its path.
 pub(super) fn class(path: &str) -> Class {
     match path.split_once('/') {
         None if path == WARM_PAGES || is_table(path) => Class::Data,
@@ -58,13 +59,13 @@ pub(super) fn class(path: &str) -> Class {
     }
 }
 
-/// Settings, certificates and keys that a real server may have.
+/// Returns whether it has the name of settings, certificates or keys of a server.
 fn is_configuration(name: &str) -> bool {
     let component = name.starts_with("component_") && extension(name) == Some("cnf");
     name == "mysqld-auto.cnf" || component || extension(name) == Some("pem")
 }
 
-/// These names, and others that no list of warm pages has.
+/// Returns whether a server acts on a file of this name, or no list of warm pages has this name.
 fn is_acted_on(name: &str) -> bool {
     const OTHER: [&str; 8] = ["key", "info", "log", "sock", "lock", "pid", "so", "state"];
     is_read(name)
@@ -72,7 +73,8 @@ fn is_acted_on(name: &str) -> bool {
         || extension(name).is_some_and(|extension| OTHER.contains(&extension))
 }
 
-/// Whether `xtrabackup --prepare` is given a file of an extracted backup, and leaves it in the finished directory.
+/// Returns whether a file of an extracted backup is passed to `xtrabackup --prepare`, and stays in
+/// the finished directory.
 pub(super) fn is_for_prepare(path: &str, newest: &Manifest) -> bool {
     let (schema, name) = path.rsplit_once('/').unwrap_or(("", path));
     if schema.contains('/') || !is_schema(schema) {
@@ -81,7 +83,8 @@ pub(super) fn is_for_prepare(path: &str, newest: &Manifest) -> bool {
     if is_metadata(path) || class(path) == Class::Data {
         return true;
     }
-    // What `--prepare` is told of a tablespace: `t.ibd.delta`, `t.ibd.meta`, `7.del`, `7.ren`, `t.ibd.new`.
+    // Files that `--prepare` needs for a tablespace: `t.ibd.delta`, `t.ibd.meta`, `7.del`, `7.ren`,
+    // `t.ibd.new`.
     let mut file = name;
     for suffix in [".meta", ".delta", ".new", ".del", ".ren", ".crpt"] {
         file = file.strip_suffix(suffix).unwrap_or(file);
@@ -93,7 +96,8 @@ pub(super) fn is_for_prepare(path: &str, newest: &Manifest) -> bool {
         || (schema.is_empty() && is_log(name))
 }
 
-/// A file that only describes the backup: those of xtrabackup and the options for its `--prepare`.
+/// Returns whether a file only describes the backup: the files of xtrabackup, and the options for
+/// its `--prepare`.
 pub(super) fn is_metadata(path: &str) -> bool {
     let word =
         |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
@@ -107,7 +111,7 @@ fn is_system(name: &str, newest: &Manifest) -> bool {
     files.any(|(file, _)| file == name) && !is_read(name)
 }
 
-/// `binlog.000001`, or an index, which is rewritten.
+/// Returns whether it is a file like `binlog.000001`, or an index, which is rewritten.
 fn is_log(name: &str) -> bool {
     match extension(name) {
         Some("index") => true,
@@ -116,14 +120,14 @@ fn is_log(name: &str) -> bool {
     }
 }
 
-/// Whether whoever restores vouches for the configuration of the backup: by a key that proves who made it, or by
-/// an option. (With `accept_unauthenticated`, the key proves nothing.)
+/// Returns whether the configuration in the backup is trusted: a key proves who made the backup, or
+/// the caller accepts it. (With `accept_unauthenticated`, the key doesn't prove anything.)
 pub(super) const fn trusted(options: &RestoreOptions) -> bool {
     options.accept_config || (options.key.is_some() && !options.accept_unauthenticated)
 }
 
-/// What the stored manifest of components becomes: one with the keyring components that it names; `None` where
-/// it is no such manifest, or names another component.
+/// Converts the stored list of components: the result has only the keyring components. Returns
+/// `None` if it is not such a list, or contains another component.
 pub(super) fn components(text: &[u8]) -> Option<String> {
     const SCHEME: &str = "file://";
     let value: serde_json::Value = serde_json::from_slice(text).ok()?;
@@ -141,9 +145,9 @@ pub(super) fn components(text: &[u8]) -> Option<String> {
     Some(serde_json::json!({ "components": named?.join(",") }).to_string())
 }
 
-/// Whether a file is a list of warm pages: lines of the number of a tablespace and that of a page.
+/// Returns whether a file is a list of warm pages: lines with a space id and a page number.
 pub(super) fn is_warm_pages(path: &Path) -> std::io::Result<bool> {
-    /// Longest line, in bytes: two numbers of 32 bits.
+    /// Longest line in bytes: two numbers of 32 bits.
     const LINE: usize = 24;
     let mut file = BufReader::new(std::fs::File::open(path)?);
     let mut line = Vec::with_capacity(LINE);
@@ -165,7 +169,7 @@ pub(super) fn is_warm_pages(path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// The plain files of a plan that are known by their names not to be placed.
+/// Returns the plain files of a plan that are not placed because of their names.
 pub(super) fn not_placed(plan: &RestorePlan, options: &RestoreOptions) -> Vec<String> {
     let Some(newest) = plan.chain.first() else {
         return Vec::new();
@@ -176,13 +180,13 @@ pub(super) fn not_placed(plan: &RestorePlan, options: &RestoreOptions) -> Vec<St
     });
     let names = plain.map(|file| file.path.as_str());
     names
-        .filter(|name| is_left(name, options))
+        .filter(|name| is_omitted(name, options))
         .map(str::to_owned)
         .collect()
 }
 
-/// Whether a file is known by its path not to be placed, and somebody may miss it.
-pub(super) fn is_left(path: &str, options: &RestoreOptions) -> bool {
+/// Returns whether a file is not placed because of its path, and is worth a warning.
+pub(super) fn is_omitted(path: &str, options: &RestoreOptions) -> bool {
     match class(path) {
         Class::Configuration => !trusted(options),
         Class::Other => path != IDENTITY,
@@ -190,25 +194,26 @@ pub(super) fn is_left(path: &str, options: &RestoreOptions) -> bool {
     }
 }
 
-/// Warnings for files that were not placed; `directories` are those that are restored from.
-pub(super) fn told(names: &[String], plan: &RestorePlan) -> Vec<String> {
+/// Returns warnings for files that were not placed; they name the directory that is restored from,
+/// if there is one.
+pub(super) fn warnings(names: &[String], plan: &RestorePlan) -> Vec<String> {
     let is_config = |name: &String| matches!(class(name), Class::Configuration | Class::Components);
     let (config, other): (Vec<String>, Vec<String>) = names.iter().cloned().partition(is_config);
     let place = match plan.directories.first() {
         Some(directory) => format!("found in {}", directory.display()),
-        None => "extracted by `lsnap cloud get -C DIR`".to_owned(),
+        None => "extract the backup to get them".to_owned(),
     };
     let mut warnings = Vec::new();
     if !config.is_empty() {
         warnings.push(format!(
             "not placed in the restored directory: {} ({place}). A server acts on such files when it starts, and no key \
-             proved who made the backup: look at them, then copy them, or add --accept-config",
+             proved who made the backup: check them, then copy them, or set RestoreOptions::accept_config",
             listed(&config)
         ));
     }
     if !other.is_empty() {
         warnings.push(format!(
-            "not placed in the restored directory, because they are no files of tables: {} ({place})",
+            "not placed in the restored directory, because they are not files of tables: {} ({place})",
             listed(&other)
         ));
     }
@@ -224,7 +229,7 @@ mod tests {
     use crate::reader::server_names::is_tablespace;
 
     #[test]
-    fn only_the_data_of_tables_is_placed_without_a_word_from_the_person() {
+    fn only_the_data_of_tables_are_placed_by_default() {
         for data in [
             "ib_buffer_pool",
             "db/m.MYD",
@@ -293,7 +298,7 @@ mod tests {
         }
     }
 
-    /// A file of the role of a tablespace is written before anything looks at its pages.
+    /// A file with the role of a tablespace is written before its pages are checked.
     #[test]
     fn tablespaces_have_the_names_of_tablespaces() {
         for (name, id) in [
@@ -333,13 +338,13 @@ mod tests {
     }
 
     #[test]
-    fn only_keyring_components_are_taken_and_written_anew() {
+    fn only_keyring_components_are_accepted_and_rewritten() {
         let made = |text: &str| components(text.as_bytes());
         let keyring = "{\"components\":\"file://component_keyring_file\"}";
         for text in [
             keyring,
             "{\n \"read_local_manifest\": true, \"components\": \"file://component_keyring_file\", \"x\": 1}",
-            // Another parser may take the first of two.
+            // Another parser may use the first of the two.
             "{\"components\": \"file://evil\", \"components\": \"file://component_keyring_file\"}",
         ] {
             assert_eq!(made(text).as_deref(), Some(keyring), "{text}");
@@ -360,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_warm_pages_holds_two_numbers_a_line() {
+    fn a_list_of_warm_pages_has_two_numbers_in_a_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("warm");
         for (text, is) in [

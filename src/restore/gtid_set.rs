@@ -1,4 +1,4 @@
-//! The text of a GTID set, which a recovering server is asked about.
+//! Checks of the text of a GTID set, which is compared with that of a recovering server.
 //!
 //! ```text
 //! 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:11-18:tag:1-3,
@@ -8,15 +8,15 @@
 /// Longest tag, in characters.
 const LONGEST_TAG: usize = 32;
 
-/// Says which part of the text no server reads as a set of GTIDs, if any. Spaces and empty parts between commas are
-/// read, as a server does.
+/// Returns the part of the text that a server doesn't accept as a GTID set; `None` if it is valid.
+/// Spaces and empty parts between commas are accepted, as a server does.
 pub(super) fn fault(text: &str) -> Option<&str> {
     let sets = text.split(',').map(str::trim);
     let mut wrong = sets.filter(|set| !set.is_empty()).filter_map(fault_of_one);
     wrong.next()
 }
 
-/// Of what one server, or group, executed.
+/// Checks the part of one server or group.
 fn fault_of_one(set: &str) -> Option<&str> {
     let mut parts = set.split(':').map(str::trim);
     let source = parts.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Pages out of a whole tablespace file, the last source of every file.
+//! Pages from a whole tablespace file, the last source of every file.
 
 use super::error::RestoreError;
 use super::merge::Job;
@@ -32,13 +32,14 @@ impl Job<'_> {
         self.fetcher.each(stored, index, &mut |offset, data| {
             self.image_pages(stored, offset, &data)
         })?;
-        // Its pages were the last that came for this part: those of newer members are there.
+        // No pages of older members follow for this part, and those of newer members are already
+        // written.
         self.written(start..end);
         Ok(())
     }
 
-    /// Writes the maximal runs of pages that are still wanted. A piece begins with a page; it may end
-    /// within one whose rest is a hole (a page-compressed page in a sparse chunk).
+    /// Writes the maximal runs of pages that are still wanted. A piece begins at a page boundary;
+    /// it may end within a page whose rest is a hole (a page-compressed page in a sparse chunk).
     fn image_pages(
         &self,
         stored: Stored<'_>,
@@ -58,7 +59,8 @@ impl Job<'_> {
         let mut run = 0;
         while run < count {
             let mut end = run;
-            // No page comes twice: an object's data ascend, and lie between its offset and the next one's.
+            // No page occurs twice: the data of an object ascend, and are between its offset and
+            // that of the next object.
             while end < count && self.wants(first + end as u64) {
                 end += 1;
             }

@@ -1,11 +1,12 @@
-//! Newest wins: each page of each file is written once, from the newest member that has it.
+//! The merge: each page of each file is written once, from the newest member that has it.
 //!
-//! The members of a file are gone through one after the other, because a page's bit must be set by
-//! the newer member before an older one is looked at; within a member all objects are independent.
-//! Files run beside each other, and the objects of a large one too: a worker that finds no file left helps with
-//! the objects of another's. In this order, because two that write to one file wait for each other in the
-//! kernel. A worker never holds more than one object, and few files are open. Small files come in the order in
-//! which they lie in their packs, so that all workers read from the same windows of them (`store::windows`).
+//! The members of a file are read one after the other, because a page's bit must be set by the
+//! newer member before an older one is read; within a member all objects are independent. Files are
+//! processed concurrently, and so are the objects of a large file: a worker without a file helps
+//! with the objects of another worker's file. Files come first, because two threads that write to
+//! the same file wait for each other in the kernel. A worker holds at most one object, and few
+//! files are open. Small files are processed in the order of their positions in packs, so that all
+//! workers read from the same windows of the packs (`store::windows`).
 
 use super::error::RestoreError;
 use super::plan::RestorePlan;
@@ -26,14 +27,14 @@ use std::path::Path;
 pub(super) struct Job<'a> {
     pub(super) fetcher: &'a Fetcher<'a>,
     pub(super) file: &'a FilePlan,
-    /// Whether objects of this file are worked on beside each other.
+    /// True if the objects of this file are processed concurrently.
     pub(super) parallel: bool,
     /// Pages that newer members had.
     pub(super) done: PageMap,
-    /// Pages that the present member had so far.
+    /// Pages that the current member had so far.
     current: PageMap,
     out: SparseFile,
-    /// Looks at pages of a member that has no digests.
+    /// Checks the pages of a member without digests.
     proof: Option<PageProof>,
 }
 
@@ -42,15 +43,15 @@ impl Job<'_> {
         self.file.page_size.bytes()
     }
 
-    /// Whether a page lies in the file and no newer member had it.
+    /// Returns whether a page is within the file and no newer member had it.
     pub(super) fn wants(&self, page: u64) -> bool {
         page < self.done.pages() && !self.done.has(page)
     }
 
-    /// Claims a page for the present member: false when it is not wanted.
+    /// Marks a page as taken from the current member; returns false if it is not wanted.
     ///
     /// # Errors
-    /// The member has the page twice: which of the two is right, nobody knows.
+    /// The member has the page twice: it is unknown which of the two is right.
     pub(super) fn take(&self, stored: Stored<'_>, page: u64) -> Result<bool, RestoreError> {
         if !self.wants(page) {
             return Ok(false);
@@ -61,7 +62,7 @@ impl Job<'_> {
         Ok(true)
     }
 
-    /// Writes claimed pages of `stored`.
+    /// Writes pages of `stored` that were marked.
     pub(super) fn put(
         &self,
         stored: Stored<'_>,
@@ -76,7 +77,7 @@ impl Job<'_> {
         self.write(stored.member, first, data)
     }
 
-    /// Says that no more will be written to a part of the file, in bytes.
+    /// Starts writeback of a part of the file, in bytes, which will not be written again.
     pub(super) fn written(&self, part: Range<u64>) {
         self.out.begin_writing(part);
     }
@@ -90,8 +91,8 @@ impl Job<'_> {
     }
 }
 
-/// Writes all tablespace files of a plan below `root`, where their directories exist, and hands them over to be
-/// synced.
+/// Writes all tablespace files of a plan below `root`, in existing directories, and passes them on
+/// to be synced.
 pub(crate) fn merge(
     fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
@@ -101,13 +102,14 @@ pub(crate) fn merge(
 ) -> Result<(), RestoreError> {
     let large = |objects: usize| objects >= 4 * workers;
     let mut files: Vec<_> = plan.files.iter().map(|f| (load(plan, f), f)).collect();
-    // The longest first: its objects keep everybody busy when the other files are done.
+    // The longest first: its objects keep all workers busy when the other files are done.
     files.sort_by_key(|((objects, packed), _)| {
         let small = *packed && !large(*objects);
         (small, std::cmp::Reverse(if small { 0 } else { *objects }))
     });
     let _windows = fetcher.source.reading(plan.chain.iter(), fetcher.limit);
-    // Handed out one by one; cut in halves, each worker's files would lie in other packs.
+    // One file at a time: if the list were split in halves, the files of each worker would be in
+    // different packs.
     let files = files.into_iter().par_bridge();
     files.try_for_each(|((objects, _), file)| {
         let parallel = workers > 1 && large(objects);
@@ -115,7 +117,8 @@ pub(crate) fn merge(
     })
 }
 
-/// How many objects of its own a file has in all members, and whether any of it lies in packs.
+/// Returns how many objects of its own a file has in all members, and whether any part of it is in
+/// packs.
 fn load(plan: &RestorePlan, file: &FilePlan) -> (usize, bool) {
     let sources = file.sources.iter();
     let entries = sources.filter_map(|s| stored(plan, s.member, s.entry).ok());
@@ -126,7 +129,7 @@ fn load(plan: &RestorePlan, file: &FilePlan) -> (usize, bool) {
     })
 }
 
-/// The file that a plan's source means.
+/// Returns the stored file of a plan's source.
 pub(crate) fn stored(
     plan: &RestorePlan,
     member: usize,
@@ -146,12 +149,12 @@ pub(crate) fn stored(
             RestoreError::Read(ReadError::damaged(
                 &plan.target,
                 "lsnap_manifest.json",
-                format!("the plan names file {entry} of member {member}, which is not there"),
+                format!("the plan has file {entry} of member {member}, which does not exist"),
             ))
         })
 }
 
-/// Writes one file; it is not on the disk yet.
+/// Writes one file; it is not synced yet.
 fn merge_file(
     fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
@@ -186,7 +189,7 @@ fn merge_file(
     Ok(job.out)
 }
 
-/// The tablespace files of a plan.
+/// Returns the tablespace files of a plan.
 fn parts(files: &[FilePlan]) -> impl Iterator<Item = SpacePart> {
     let pages = |file: &FilePlan| file.bytes / file.page_size.bytes() as u64;
     files
@@ -194,8 +197,9 @@ fn parts(files: &[FilePlan]) -> impl Iterator<Item = SpacePart> {
         .map(move |file| (file.space_id, file.node, pages(file)))
 }
 
-/// The first page says which tablespace the file is: the cheapest proof that the right bytes came to
-/// the right file. A tablespace that was being made when it was copied may have no first page yet.
+/// Checks the first page, which contains the space id: the cheapest check that the right bytes were
+/// written to the right file. A tablespace that was being created when it was copied may have no
+/// first page yet.
 fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
     let file = job.file;
     if file.node != 0 {
@@ -213,15 +217,15 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
         if appeared && !job.done.has(0) {
             if let Some(older) = held_before(plan, file) {
                 return Err(damaged(format!(
-                    "no member from {older} on holds its first page, although the file was in {older} and each page \
-                     since is said to be there"
+                    "no member from {older} on has its first page, although {older} contained the file and the deltas since \
+                     then claim to have each page"
                 ).into()));
             }
             let page =
                 first_page::make(file, flags(plan, file)).map_err(|why| damaged(why.into()))?;
             return job.write(0, 0, &page);
         }
-        // The redo log fills that of an undo tablespace.
+        // The redo log contains the first page of an undo tablespace.
         if file.undo {
             return Ok(());
         }
@@ -231,12 +235,12 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
         return Ok(());
     }
     Err(damaged(Finding::new(
-        format!("its first page says page {number} of space {space}"),
+        format!("its first page is page {number} of space {space}"),
         format!("page 0 of space {}", file.space_id),
     )))
 }
 
-/// The member that held the file before the oldest one from which its pages are taken.
+/// Returns the member before the oldest source of the file's pages, if it contained the file.
 fn held_before<'p>(plan: &'p RestorePlan, file: &FilePlan) -> Option<&'p BackupName> {
     let oldest = file.sources.iter().map(|source| source.member).max()?;
     let older = plan.chain.get(oldest + 1)?;
@@ -245,7 +249,7 @@ fn held_before<'p>(plan: &'p RestorePlan, file: &FilePlan) -> Option<&'p BackupN
     held.then_some(&older.name)
 }
 
-/// The flags that the newest member gives for a file.
+/// Returns the flags that the newest member has for a file.
 fn flags(plan: &RestorePlan, file: &FilePlan) -> SpaceFlags {
     let entry = file
         .sources

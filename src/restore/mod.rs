@@ -1,17 +1,17 @@
-//! Restores any member of a chain: plans, merges the pages, applies one redo log, hands the
-//! directory over.
+//! Restores any member of a chain: creates a plan, merges the pages, applies one redo log, and
+//! moves the directory to the target.
 //!
-//! 1. [`plan`] checks the chain and says what would happen; it writes nothing.
-//! 2. [`run`] makes a work directory beside the target, writes every page of every tablespace once,
-//!    from the newest member that has it (`docs/design.md#merge`), and lays the redo log of the newest
-//!    member beside them.
-//! 3. A `mysqld`, isolated, or an `xtrabackup` applies the redo log and rolls back (`docs/design.md#recovery`).
-//! 4. The finished directory appears at the target by one rename. Until then the target holds
-//!    nothing; whatever fails leaves a log and nothing that starts.
+//! 1. [`plan`] checks the chain and describes the restore; it doesn't write anything.
+//! 2. [`run`] creates a work directory next to the target, writes every page of every tablespace
+//!    once, from the newest member that has it (`docs/design.md#merge`), and adds the redo log of
+//!    the newest member.
+//! 3. A `mysqld`, isolated, or an `xtrabackup` applies the redo log and rolls back
+//!    (`docs/design.md#recovery`).
+//! 4. One rename moves the finished directory to the target. Until then the target is empty; a
+//!    failure leaves a log, and nothing that a server can start on.
 //!
-//! Facts come from `docs/design.md`, `docs/format/delta.md`, `docs/format/checkpoints.md` and from runs
-//! against MySQL 9.7.4
-//! (see `tests/e2e`).
+//! Facts are from `docs/design.md`, `docs/format/delta.md`, `docs/format/checkpoints.md` and from
+//! runs against MySQL 9.7.4 (see `tests/e2e`).
 
 mod adopted;
 mod apart;
@@ -78,10 +78,10 @@ use crate::codec::xbcrypt::Key;
 use crate::reader::{resources, unwrap};
 use std::path::PathBuf;
 
-/// Who shall apply the redo log.
+/// The program that applies the redo log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ApplierChoice {
-    /// An xtrabackup that fits, else a mysqld that fits.
+    /// A suitable xtrabackup, else a suitable mysqld.
     #[default]
     Auto,
     /// `xtrabackup --prepare`.
@@ -90,61 +90,64 @@ pub enum ApplierChoice {
     Mysqld,
 }
 
-/// The decisions of a caller about a restore; [`RestoreOptions::new`] has the defaults.
+/// Options of a restore; [`RestoreOptions::new`] sets the defaults.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RestoreOptions {
-    /// The directory to restore to: it must not exist, or be empty.
+    /// The target directory: it must not exist, or be empty.
     pub datadir: PathBuf,
-    /// Who shall apply the redo log.
+    /// The program that applies the redo log.
     pub applier: ApplierChoice,
-    /// The server program, instead of those on the PATH.
+    /// Path of the server program, instead of those on the PATH.
     pub mysqld: Option<PathBuf>,
-    /// The xtrabackup program, instead of the one on the PATH.
+    /// Path of the xtrabackup program, instead of the one on the PATH.
     pub xtrabackup: Option<PathBuf>,
-    /// Further options of the recovering server, given last (a keyring, `--lower-case-table-names`).
+    /// Additional options for the recovering server, after all others (a keyring,
+    /// `--lower-case-table-names`).
     pub mysqld_args: Vec<String>,
-    /// The owner of the restored files: a name, a number, or two numbers `UID:GID`; matters only to root.
-    /// Default: `mysql`.
+    /// The owner of the restored files: a name, a number, or two numbers `UID:GID`; used only if
+    /// the process is root. Default: `mysql`.
     pub user: Option<String>,
-    /// Threads that fetch and write.
+    /// Number of threads that fetch and write.
     pub threads: usize,
-    /// Bytes of fetched objects held at one time.
+    /// Bytes of fetched objects in memory at the same time.
     pub memory: usize,
-    /// Bytes of buffer pool of the redo applier.
+    /// Bytes of the redo applier's buffer pool.
     pub use_memory: u64,
-    /// What encrypted members are decrypted with. With it, a member that isn't proven by it is refused.
+    /// The key of encrypted members. If it is set, a member that it doesn't authenticate is
+    /// refused.
     pub key: Option<Key>,
-    /// Take members that the key proves nothing of: plain ones, and those whose MAC has the first form.
+    /// Accept members that the key doesn't authenticate: plain ones, and those whose MAC has the
+    /// first form.
     pub accept_unauthenticated: bool,
-    /// Place files of the backup that a server acts on when it starts (`mysqld-auto.cnf`, `component_*.cnf`, `*.pem`)
-    /// although no key proves who made them.
+    /// Place files of the backup that a server acts on when it starts (`mysqld-auto.cnf`,
+    /// `component_*.cnf`, `*.pem`) although no key proves who made them.
     pub accept_config: bool,
-    /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
-    /// and is wrong.
+    /// Keep the directory of a failed restore for inspection. It may be in a state that starts and
+    /// is wrong.
     pub keep_failed: bool,
-    /// The directory with the `mysqld.my` and `component_keyring_*.cnf` that the redo applier shall have.
-    /// Those of the backup are never given to it: they name files, programs and hosts.
+    /// The directory with the `mysqld.my` and `component_keyring_*.cnf` for the redo applier. It
+    /// never gets those of the backup, because they contain files, programs and hosts.
     pub keyring_config: Option<PathBuf>,
-    /// Codes of errors of the recovering server's InnoDB (`MY-013589`) that do not fail the restore.
+    /// Error codes of the recovering server's InnoDB (`MY-013589`) that don't fail the restore.
     pub accepted_errors: Vec<String>,
     /// Begin although there may be too little space.
     pub skip_space_check: bool,
-    /// Ends the restore early.
+    /// Cancels the restore.
     pub cancel: Cancel,
-    /// Let the recovering server check every table; only a `mysqld` as the applier can.
+    /// Check every table with the recovering server; possible only with `mysqld` as the applier.
     pub check_tables: bool,
-    /// Merge a chain although a member was made without overlap. The result is wrong (`docs/design.md#overlap`);
-    /// this is for the test that shows it.
+    /// Merge a chain although a member was made without overlap. The result is wrong
+    /// (`docs/design.md#overlap`); only for the test that shows it.
     #[doc(hidden)]
     pub allow_missing_overlap: bool,
 }
 
-/// Bytes of buffer pool of the redo applier, if the caller decides nothing.
+/// Default size of the redo applier's buffer pool in bytes.
 pub(crate) const USE_MEMORY: u64 = 128 << 20;
 
 impl RestoreOptions {
-    /// A restore to `datadir` with the defaults of everything else.
+    /// Creates the options of a restore to `datadir`, with defaults for all others.
     #[must_use]
     pub fn new(datadir: impl Into<PathBuf>) -> Self {
         Self {
@@ -170,7 +173,7 @@ impl RestoreOptions {
         }
     }
 
-    /// What opens the members.
+    /// Returns the key and the required extent of authentication.
     pub(crate) const fn opening(&self) -> unwrap::Opening<'_> {
         unwrap::Opening {
             key: self.key.as_ref(),

@@ -1,9 +1,9 @@
-//! Redo application by a server's own crash recovery (`docs/design.md#recovery`), isolated from everything.
+//! Redo application by the crash recovery of a server (`docs/design.md#recovery`), in isolation.
 //!
-//! The server runs without network, binary log, events, replication and doublewrite, on a socket in a
-//! directory of its own. `--skip-grant-tables` lets us in without any of the source's passwords; it
-//! also keeps installed plugins, components and functions of the source from being loaded, so that
-//! nothing of theirs runs here (a keyring does not need that: it is configured by options).
+//! The server runs without network, binary log, events, replication and doublewrite, with a socket
+//! in a private directory. With `--skip-grant-tables` no password of the source is needed; it also
+//! prevents the server from loading plugins, components and functions of the source, so that none
+//! of their code is run (a keyring doesn't need that: it is configured by options).
 
 mod arguments;
 mod ask;
@@ -13,7 +13,7 @@ mod own;
 use super::binary_log::BinaryLog;
 use super::complete::Absent;
 use super::error::{RestoreError, io};
-use super::held::Places;
+use super::held::WorkDirectories;
 use super::owner::Owner;
 use super::plan::RestorePlan;
 use super::running::{PAUSE, Running};
@@ -35,10 +35,11 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Longest path of a directory for sockets, in bytes: Linux takes 107 for a socket, and up to 26 are added.
+/// Longest path of a directory for sockets, in bytes: the limit of Linux for a socket is 107, and
+/// up to 26 are added.
 const LONGEST_SOCKET_DIRECTORY: usize = 80;
 
-/// One recovery run.
+/// One run of the recovery.
 pub(crate) struct Recovery<'a> {
     pub(crate) target: &'a Target,
     pub(crate) plan: &'a RestorePlan,
@@ -47,29 +48,29 @@ pub(crate) struct Recovery<'a> {
     pub(crate) owner: Option<&'a Owner>,
     /// The end of the source's binary log.
     pub(super) log: Option<&'a BinaryLog>,
-    /// Where files lie meanwhile.
-    pub(super) places: &'a Places,
+    /// The directories during the recovery.
+    pub(super) directories: &'a WorkDirectories,
     /// Tablespaces that may have no file.
     pub(super) absent: &'a Absent,
     pub(crate) progress: &'a dyn Progress,
 }
 
-/// What the recovered server said.
+/// The results of a recovery.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recovered {
-    /// Whether its position was compared with the recorded one.
+    /// True if its position was compared with the recorded one.
     pub(crate) gtid_verified: bool,
-    /// Whether every table of its dictionary was found to have its files.
+    /// True if every table of its dictionary has its files.
     pub(crate) tables_complete: bool,
-    /// XA transactions that are prepared and wait for their coordinator's word.
+    /// Number of XA transactions that are prepared and wait for their coordinator.
     pub(crate) prepared: usize,
-    /// What `CHECK TABLE` said, where it was asked for.
+    /// The results of `CHECK TABLE`, if it was requested.
     pub(crate) tables: Option<CheckedTables>,
-    /// Lines of the level ERROR in its log that do not mean that the data are wrong.
+    /// Lines of the level ERROR in its log that don't mean that the data are wrong.
     pub(crate) complaints: Vec<String>,
 }
 
-/// The paths of the run, all outside of the data directory.
+/// The paths of the run, all outside of the data directory except for the root.
 struct Paths {
     root: PathBuf,
     log: PathBuf,
@@ -81,15 +82,15 @@ struct Paths {
 }
 
 impl Recovery<'_> {
-    /// Starts the server, waits until it has recovered, compares its position, stops it, and removes
-    /// what only this run left.
+    /// Starts the server, waits until it has recovered, compares its position, stops it, and
+    /// removes the files of this run.
     ///
     /// # Errors
     /// [`RestoreError::Applier`] with the end of the server's log, [`RestoreError::Gtid`],
     /// [`RestoreError::MissingTables`], or [`RestoreError::Interrupted`].
     pub(crate) fn run(&self) -> Result<Recovered, RestoreError> {
         let recovered = self.recover();
-        // A server that was killed for that is the reason for errors of all sorts.
+        // A server that was killed by a cancellation causes various errors.
         self.options.cancel.check()?;
         recovered
     }
@@ -102,14 +103,14 @@ impl Recovery<'_> {
             log: work.join("mysqld.log"),
             output: work.join("mysqld.out"),
             temporary: work.join("tmp"),
-            binlog: self.places.binlog.clone(),
+            binlog: self.directories.binlog.clone(),
             socket: sockets.join("s"),
             pid: sockets.join("pid"),
         };
         std::fs::create_dir(&paths.temporary).map_err(io("create", &paths.temporary))?;
         File::create(&paths.log).map_err(io("create", &paths.log))?;
         if let Some(config) = &self.options.keyring_config {
-            held::bring_keyring(config, &paths.root)?;
+            held::copy_keyring(config, &paths.root)?;
         }
         if let Some(owner) = self.owner {
             if self.log.is_some() {
@@ -135,7 +136,7 @@ impl Recovery<'_> {
             complaints: Vec::new(),
         };
         self.stop(&server, connection, &paths, &mut watch)?;
-        recovered.complaints = self.judge(&paths)?;
+        recovered.complaints = self.check_log(&paths)?;
         clean(&paths.root)?;
         let path = private.path().to_path_buf();
         private.close().map_err(io("remove", &path))?;
@@ -151,7 +152,7 @@ impl Recovery<'_> {
         let mut command = child::command(program);
         command
             .args(arguments)
-            // The lock of the work directory goes on with the server, should this process be killed.
+            // The server inherits the lock of the work directory, in case this process is killed.
             .stdin(Stdio::from(self.target.lock_for_child()?))
             .stdout(out)
             .stderr(err)
@@ -163,8 +164,8 @@ impl Recovery<'_> {
         Running::start(&mut command, program, &self.options.cancel)
     }
 
-    /// Waits for the first connection. Recovery may take hours, so there is no time limit: the
-    /// server's death ends it, and its log says how far it is.
+    /// Waits for the first connection. Recovery can take hours, so there is no time limit: the wait
+    /// ends when the server ends, and its log shows the progress.
     fn ready(
         &self,
         server: &Running,
@@ -213,14 +214,16 @@ impl Recovery<'_> {
         }
     }
 
-    /// What the log of a run that ended well says: an error of InnoDB's that is not known as harmless, or
-    /// a recovery that stopped short (the server takes a bad redo block for the end of the log), is a
-    /// failed restore.
-    fn judge(&self, paths: &Paths) -> Result<Vec<String>, RestoreError> {
+    /// Checks the log of a successful run: an error of InnoDB that is not known to be harmless, or
+    /// a recovery that ended early (the server takes an invalid redo block for the end of the log),
+    /// fails the restore.
+    fn check_log(&self, paths: &Paths) -> Result<Vec<String>, RestoreError> {
         let errors = log::errors(&paths.log, &self.options.accepted_errors);
         if let Some(line) = errors.fatal.first() {
             let way_out = log::code(line).map_or(String::new(), |code| {
-                format!(". If you know that it is harmless, pass --accept-error {code}")
+                format!(
+                    ". If it is known to be harmless, add {code} to RestoreOptions::accepted_errors"
+                )
             });
             return Err(self.failed(paths, format!("its log has an error: {line}{way_out}")));
         }
@@ -228,9 +231,11 @@ impl Recovery<'_> {
         match log::scanned_to(&paths.log) {
             Some(lsn) if lsn < needed_end(last).0 => Err(self.failed(
                 paths,
-                format!("it read the redo log up to LSN {lsn}, the backup's goes to {last}"),
+                format!(
+                    "it read the redo log up to LSN {lsn}, expected {last}, the end of the backup's"
+                ),
             )),
-            _ => Ok(errors.told),
+            _ => Ok(errors.reported),
         }
     }
 
@@ -249,7 +254,8 @@ impl Recovery<'_> {
     }
 }
 
-/// A private directory (mode 0700) whose path is short enough for a socket, and the scratch directory that it is in.
+/// Creates a private directory (mode 0700) whose path is short enough for a socket; returns the
+/// scratch directory that contains it, and its path.
 fn socket_directory(owner: Option<&Owner>) -> Result<(ScratchDir, PathBuf), RestoreError> {
     let mut place = std::env::temp_dir();
     let closed = owner.and_then(|owner| reach::blocked(&place, owner));
@@ -266,26 +272,26 @@ fn socket_directory(owner: Option<&Owner>) -> Result<(ScratchDir, PathBuf), Rest
     Ok((scratch, private))
 }
 
-/// The end of a log.
+/// Returns the end of a log.
 pub(crate) fn log_tail(path: &Path) -> String {
     log::tail(path)
 }
 
-/// The position that the backup recorded, where it is one that can be compared.
-/// Whether the recorded set is all that the backup holds.
+/// Returns whether the recorded GTID set is exactly that of the backup.
 fn gtids_are_exact(manifest: &Manifest) -> bool {
     let replica = manifest.replica.as_ref();
     replica.is_none_or(|replica| replica.gtid_executed_is_exact)
 }
 
+/// Returns the GTID set that the backup recorded; `None` if it is empty.
 pub(crate) fn recorded_gtids(manifest: &Manifest) -> Option<&str> {
     let gtids = manifest.binlog.as_ref()?.gtid_executed.trim();
     (!gtids.is_empty()).then_some(gtids)
 }
 
-/// Removes what only the recovery run left: its identity (the restored server must make its own),
-/// and temporary tablespaces. A source that never wrote its list of warm pages gets an empty one:
-/// without the file the restored server would begin its log with an error.
+/// Removes files of the recovery run: its identity (the restored server must create its own), and
+/// temporary tablespaces. If the source never wrote its list of warm pages, an empty one is
+/// created: without the file, the log of the restored server would begin with an error.
 fn clean(root: &Path) -> Result<(), RestoreError> {
     let warm = root.join("ib_buffer_pool");
     if !warm.exists() {

@@ -1,14 +1,14 @@
-//! Directories that a restore makes.
+//! Directories that a restore creates.
 
 use super::error::{RestoreError, io};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-/// Mode of restored directories, as `mysqld` makes them.
+/// Mode of restored directories, the same as that of `mysqld`.
 pub(crate) const DIRECTORY_MODE: u32 = 0o750;
 
-/// Makes one directory.
+/// Creates one directory.
 pub(super) fn make_directory(path: &Path) -> Result<(), RestoreError> {
     DirBuilder::new()
         .mode(DIRECTORY_MODE)

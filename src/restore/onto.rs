@@ -1,6 +1,7 @@
-//! One plain delta onto one plain file: a door for tests (`tests/peers.rs`) to the merge that every restore
-//! goes through, without a chain, a manifest or a redo log. So deltas of programs whose backups lsnap does
-//! not restore (`mariadb-backup`) can be held against what those programs make of them.
+//! Merges one plain delta into one plain file, for tests (`tests/peers.rs`), by the same merge as
+//! every restore, without a chain, a manifest or a redo log. With it, deltas of programs whose
+//! backups lsnap doesn't restore (`mariadb-backup`) can be compared with the results of those
+//! programs.
 
 use super::applier::{ApplierKind, ApplierPlan};
 use super::error::{RestoreError, io};
@@ -21,13 +22,14 @@ use crate::reader::{FilePlan, SourceKind, SourcePlan, opened};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Makes the new file `out`, `bytes` long: the pages of `delta`, whose `.meta` says `meta`, and all others
-/// from `base`, if there is one. The bytes are taken as they are: pages have no checksum looked at, for other
-/// servers have other ones. Not for anybody but tests; nothing here is kept stable.
+/// Creates the file `out` with a length of `bytes`: the pages of `delta`, whose `.meta` is `meta`,
+/// and all other pages from `base`, if it is given. The checksums of the pages are not checked,
+/// because other servers use other algorithms. Only for tests; the interface is not stable.
 ///
 /// # Errors
-/// [`ReadError::Damaged`](crate::reader::ReadError::Damaged) for a delta that is none, is cut short or holds a page twice, and for a first
-/// page of another tablespace; [`RestoreError::Read`], also when `out` exists.
+/// [`ReadError::Damaged`](crate::reader::ReadError::Damaged) for a delta that is invalid, truncated
+/// or has a page twice, and for a first page of another tablespace; [`RestoreError::Read`], also if
+/// `out` exists.
 pub fn merge_onto(
     base: Option<&Path>,
     delta: &Path,
@@ -103,7 +105,8 @@ fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).to_path_buf()
 }
 
-/// The file with digests of its ranges as they are now: what has digests is not asked for checksums.
+/// Creates the entry of the file with digests of its current ranges: the checksums of pages with
+/// digests are not checked.
 fn entry(path: &Path, role: FileRole) -> Result<FileEntry, RestoreError> {
     let data = std::fs::read(path).map_err(io("read", path))?;
     let bytes = data.len() as u64;
@@ -142,7 +145,7 @@ fn plan(file: FilePlan, chain: Vec<Manifest>) -> RestorePlan {
         datadir: PathBuf::new(),
         members: Vec::new(),
         way: MergeMethod::Merge,
-        // Nobody is asked to apply redo.
+        // The redo applier is not used.
         applier: ApplierPlan {
             kind: ApplierKind::Mysqld,
             program: PathBuf::new(),

@@ -1,6 +1,6 @@
-//! `backup-my.cnf` as `xtrabackup --prepare` gets it. It reads this file of the backup as a server reads
-//! its option file: with directories, plugins to load and names of files. Only settings of the format of
-//! the data are taken.
+//! `backup-my.cnf` for `xtrabackup --prepare`, which reads this file of the backup like a server
+//! reads its option file: with directories, plugins to load and names of files. Only settings of
+//! the data's format are kept.
 
 /// The file's name.
 pub(super) const NAME: &str = "backup-my.cnf";
@@ -20,8 +20,8 @@ const TAKEN: [&str; 11] = [
     "master_key_id",
 ];
 
-/// The option file with what is safe of `text`. System tablespace files and undo tablespaces lie in the
-/// directory itself.
+/// Returns an option file with the safe settings of `text`. The files of the system tablespace and
+/// the undo tablespaces are in the directory itself.
 pub(super) fn safe(text: &str, data_file_path: &str) -> String {
     let mut out =
         format!("[mysqld]\ninnodb_data_file_path={data_file_path}\ninnodb_undo_directory=./\n");
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_plugins_and_includes_are_left_out() {
+    fn directories_plugins_and_includes_are_omitted() {
         let text = "[mysqld]\n!include /etc/evil.cnf\ninnodb_page_size=32768\nserver_id = 7\n\
                     innodb_undo_directory=/victim\ninnodb_data_file_path=/victim/x:1M\nplugin_load=evil.so\n\
                     innodb-undo-tablespaces=2\nserver_uuid=a-b\ninnodb_buffer_pool_filename=../../x\n\

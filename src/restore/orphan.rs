@@ -1,17 +1,18 @@
-//! The mysqld that a killed restore left: it has recovered, or is about to, and waits for a client that is
-//! gone, for ever, with the lock of the work directory. What it works on is thrown away by the next
-//! restore to the same place, so that stops it.
+//! The mysqld of a killed restore: it has recovered, or will soon, and waits forever for a client
+//! that no longer exists, with the lock of the work directory. The next restore to the same target
+//! removes its files, so it stops the server.
 //!
-//! Proof that it is one: of all processes that have the marker open, every one has it as its standard
-//! input, and works in the directory being restored. That is how [`super::mysqld`] starts it, and
-//! nothing else does; a restore that still runs has the marker open by another number.
+//! A process is identified as such a server as follows: of all processes that have the marker open,
+//! every one has it as its standard input, and works in the directory that is restored. Only
+//! [`super::mysqld`] starts a process in this way; a restore that is still running has the marker
+//! open with another descriptor.
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::path::Path;
 
-/// Kills what was left behind with `marker`, a file in the work directory `work`. Returns whether there
-/// was anything, and nothing else has the marker open (as far as this user may look).
+/// Kills the server of a killed restore; `marker` is a file in the work directory `work`. Returns
+/// true if there was one and no other process has the marker open (as far as this user can see).
 pub(super) fn stop(marker: &Path, work: &Path) -> bool {
     let (Ok(marker), Ok(work)) = (fs::canonicalize(marker), fs::canonicalize(work)) else {
         return false;
@@ -36,10 +37,10 @@ pub(super) fn stop(marker: &Path, work: &Path) -> bool {
     }
     let stopped = left.iter().map(|(pid, process)| {
         let Ok(handle) = pidfd_open(*pid, PidfdFlags::empty()) else {
-            // gone by itself
+            // The process has ended.
             return true;
         };
-        // looked at again: by now the number may be another process's
+        // Checked again, because the pid may have been reused.
         if holds(process, &marker, &work) != Holds::AsInput {
             return true;
         }
@@ -57,7 +58,7 @@ pub(super) fn stop(marker: &Path, work: &Path) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
     Not,
-    /// As its standard input alone, working below the work directory.
+    /// As its standard input only, working below the work directory.
     AsInput,
     Otherwise,
 }
@@ -88,9 +89,9 @@ mod tests {
     use std::process::{Command, Stdio};
 
     #[test]
-    fn only_what_has_the_marker_as_its_input_and_works_there_is_stopped() {
-        let room = tempfile::tempdir().unwrap();
-        let work = room.path().join("work");
+    fn only_a_process_with_the_marker_as_input_in_the_directory_is_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = dir.path().join("work");
         fs::create_dir_all(work.join("datadir")).unwrap();
         let marker = work.join("marker");
         fs::write(&marker, "x").unwrap();
@@ -98,7 +99,7 @@ mod tests {
             let directory = if inside {
                 work.join("datadir")
             } else {
-                room.path().to_owned()
+                dir.path().to_owned()
             };
             Command::new("sleep")
                 .arg("600")
@@ -107,13 +108,13 @@ mod tests {
                 .spawn()
                 .unwrap()
         };
-        assert!(!stop(&marker, &work), "nobody was there");
-        let mut stranger = start(false);
+        assert!(!stop(&marker, &work), "there was no process");
+        let mut other = start(false);
         let mut orphan = start(true);
         assert!(!stop(&marker, &work));
         assert!(orphan.try_wait().unwrap().is_none());
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
+        other.kill().unwrap();
+        other.wait().unwrap();
         assert!(stop(&marker, &work));
         assert!(!orphan.wait().unwrap().success());
     }

@@ -1,4 +1,5 @@
-//! Who owns the restored files. It matters only to root: nobody else can give files away.
+//! The owner of the restored files. It is used only if this process is root: other users can't
+//! change the owner of files.
 
 use super::error::{RestoreError, io};
 use crate::child;
@@ -11,15 +12,15 @@ use std::process::{Command, Stdio};
 /// An account of the system, or the numbers of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// Its name, as `mysqld --user` wants it; `None` where the machine has no name for it, or the group is
-    /// another than that account's.
+    /// Its name, for `mysqld --user`; `None` if the system has no name for it, or the group is not
+    /// that of the account.
     name: Option<String>,
     uid: u32,
     gid: u32,
 }
 
 impl Owner {
-    /// The account to give the files to: nobody when this process is not root, else the named one,
+    /// Returns the account for the files: none if this process is not root, else the named one,
     /// else `mysql`.
     pub(crate) fn wanted(user: Option<&str>) -> Result<Option<Self>, RestoreError> {
         if !rustix::process::geteuid().is_root() {
@@ -30,8 +31,8 @@ impl Owner {
         Self::among(&passwd, directory_service, name).map(Some)
     }
 
-    /// Finds `wanted` (a name, a number, or two numbers) in the lines of `passwd`, then in those of
-    /// `service`.
+    /// Looks up `wanted` (a name, a number, or two numbers) in the lines of `passwd`, then in those
+    /// of `service`.
     fn among(
         passwd: &str,
         service: impl Fn(&str) -> String,
@@ -57,7 +58,7 @@ impl Owner {
         if let Some(owner) = find(passwd, wanted).or_else(|| find(&service(wanted), wanted)) {
             return Ok(owner);
         }
-        // A container's volume belongs to a number that the host has no name for.
+        // A volume of a container can belong to a number for which the host has no name.
         if let Ok(uid) = wanted.parse() {
             return Ok(Self {
                 name: None,
@@ -66,14 +67,15 @@ impl Owner {
             });
         }
         Err(refuse(
-            "this process is root and there is no such account; name another with --user, or give its number",
+            "this process is root and there is no such account; set RestoreOptions::user to another, or to its number",
         ))
     }
 
-    /// Has a server run as this account.
+    /// Configures a server to run as this account.
     pub(crate) fn lend(&self, server: &mut Command) {
         match &self.name {
-            // The server becomes it by itself, after it has opened what only root may.
+            // The server changes to the account itself, after it has opened files that only root
+            // may open.
             Some(name) => {
                 server.arg(format!("--user={name}"));
             }
@@ -86,7 +88,7 @@ impl Owner {
         }
     }
 
-    /// An account that is known by its numbers alone.
+    /// Creates an account of two numbers without a name.
     #[cfg(test)]
     pub(super) const fn numbered(uid: u32, gid: u32) -> Self {
         Self {
@@ -96,7 +98,7 @@ impl Owner {
         }
     }
 
-    /// Whether the account may pass through a directory with this mode, owner and group.
+    /// Returns whether the account may enter a directory with this mode, owner and group.
     pub(super) fn can_enter(&self, mode: u32, uid: u32, gid: u32) -> bool {
         if self.uid == 0 {
             return true;
@@ -111,8 +113,8 @@ impl Owner {
         mode & bit != 0
     }
 
-    /// Whether the group has the account as a further member. A server that is started with a number has no further
-    /// groups.
+    /// Returns whether the account is an additional member of the group. A server that is started
+    /// with a number has no additional groups.
     fn is_in(&self, gid: u32) -> bool {
         let Some(name) = &self.name else {
             return false;
@@ -121,12 +123,12 @@ impl Owner {
         is_member(&groups, gid, name)
     }
 
-    /// Gives one file or directory to the account.
+    /// Changes the owner of one file or directory to the account.
     pub(crate) fn give(&self, path: &Path) -> Result<(), RestoreError> {
         lchown(path, Some(self.uid), Some(self.gid)).map_err(io("change the owner of", path))
     }
 
-    /// Gives a directory and everything below it to the account.
+    /// Changes the owner of a directory and everything below it to the account.
     pub(crate) fn give_all(&self, directory: &Path) -> Result<(), RestoreError> {
         self.give(directory)?;
         for entry in std::fs::read_dir(directory).map_err(io("list", directory))? {
@@ -151,7 +153,7 @@ impl fmt::Display for Owner {
     }
 }
 
-/// `name:password:gid:member,member`
+/// Parses `name:password:gid:member,member`.
 fn is_member(groups: &str, gid: u32, name: &str) -> bool {
     groups.lines().any(|line| {
         let mut fields = line.split(':').skip(2);
@@ -162,7 +164,7 @@ fn is_member(groups: &str, gid: u32, name: &str) -> bool {
     })
 }
 
-/// Accounts may come from LDAP and the like.
+/// Looks up an account of LDAP and the like.
 fn directory_service(name: &str) -> String {
     child::command("getent")
         .args(["passwd", "--", name])
@@ -173,7 +175,7 @@ fn directory_service(name: &str) -> String {
         .unwrap_or_default()
 }
 
-/// `name:password:uid:gid:...`, by name or number.
+/// Finds `name:password:uid:gid:...` by name or number.
 fn find(passwd: &str, wanted: &str) -> Option<Owner> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -234,14 +236,14 @@ mod tests {
 
     #[test]
     fn numbers_need_no_account() {
-        let nobody = |_: &str| String::new();
+        let no_service = |_: &str| String::new();
         for (passwd, wanted, uid, gid) in [
             ("", "1001", 1001, 1001),
             ("", "1001:1002", 1001, 1002),
             (PASSWD, "27:99", 27, 99),
             ("", "0", 0, 0),
         ] {
-            let owner = Owner::among(passwd, nobody, wanted).unwrap();
+            let owner = Owner::among(passwd, no_service, wanted).unwrap();
             assert_eq!(
                 (owner.name, owner.uid, owner.gid),
                 (None, uid, gid),
@@ -251,7 +253,7 @@ mod tests {
         let service = |_: &str| "ldap:x:500:600::/:/bin/sh".to_owned();
         assert_eq!(Owner::among(PASSWD, service, "ldap").unwrap().gid, 600);
         for wrong in ["mysql", "", ":", "1001:", "1001:mysql", "-1", "99999999999"] {
-            let error = Owner::among("", nobody, wrong).unwrap_err().to_string();
+            let error = Owner::among("", no_service, wrong).unwrap_err().to_string();
             assert!(
                 error.contains(wrong) && !error.contains("/etc/passwd"),
                 "{error}"

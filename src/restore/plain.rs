@@ -1,8 +1,8 @@
-//! Files that are copied as they are, all from the newest member.
+//! Files that are copied unchanged, all from the newest member.
 
 use super::binary_log::BinaryLog;
 use super::error::{RestoreError, io};
-use super::held::{Content, Fate, Places};
+use super::held::{Content, Placement, WorkDirectories};
 use super::merge::stored;
 use super::new_directory::DIRECTORY_MODE;
 use super::plan::RestorePlan;
@@ -18,10 +18,10 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Longest manifest of components that is looked at, in bytes.
+/// Longest list of components that is read, in bytes.
 const LONGEST_MANIFEST: u64 = 64 << 10;
 
-/// Makes the directories above every file of the plan.
+/// Creates the parent directories of every file of the plan.
 pub(crate) fn make_directories(plan: &RestorePlan, root: &Path) -> Result<(), RestoreError> {
     let paths = plan.files.iter().map(|file| &file.path);
     let plain = plan.plain.iter().map(|file| &file.path);
@@ -32,12 +32,12 @@ pub(crate) fn make_directories(plan: &RestorePlan, root: &Path) -> Result<(), Re
     Ok(())
 }
 
-/// Writes the plain files, each to where it lies while the redo applier runs ([`held`]). Gives those that are not
-/// placed because of their content.
+/// Writes the plain files to their places during the run of the redo applier ([`held`]). Returns
+/// the files that are not placed because of their content.
 pub(super) fn copy(
     fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
-    places: &Places,
+    directories: &WorkDirectories,
     log: Option<&BinaryLog>,
     options: &RestoreOptions,
 ) -> Result<Vec<String>, RestoreError> {
@@ -45,37 +45,38 @@ pub(super) fn copy(
     let trusted = finished::trusted(options);
     let written = plan.plain.par_iter().map(|file| {
         let stored = stored(plan, 0, file.entry)?;
-        let placed = match held::fate(file, &stored.entry.role, applier, log, trusted, places) {
-            Fate::Skipped => true,
-            Fate::Copied(path) => {
-                one(fetcher, stored, &path)?;
-                true
-            }
-            Fate::WarmPages(path) => {
-                one(fetcher, stored, &path)?;
-                kept(&path)?
-            }
-            Fate::Made(path, content) => match made(fetcher, stored, content, log)? {
-                Some(text) => {
-                    make_parent(&path)?;
-                    let mut file = create(&path)?;
-                    file.write_all(text.as_bytes())
-                        .map_err(io("write", &path))?;
+        let placed =
+            match held::placement(file, &stored.entry.role, applier, log, trusted, directories) {
+                Placement::Skipped => true,
+                Placement::Copied(path) => {
+                    one(fetcher, stored, &path)?;
                     true
                 }
-                None => false,
-            },
-        };
+                Placement::WarmPages(path) => {
+                    one(fetcher, stored, &path)?;
+                    kept(&path)?
+                }
+                Placement::Made(path, content) => match made(fetcher, stored, content, log)? {
+                    Some(text) => {
+                        make_parent(&path)?;
+                        let mut file = create(&path)?;
+                        file.write_all(text.as_bytes())
+                            .map_err(io("write", &path))?;
+                        true
+                    }
+                    None => false,
+                },
+            };
         Ok((!placed).then(|| file.path.clone()))
     });
     let left = written.collect::<Result<Vec<_>, RestoreError>>()?;
     if let Some(log) = log.filter(|_| applier == ApplierKind::Mysqld) {
-        log.write_index(&places.binlog)?;
+        log.write_index(&directories.binlog)?;
     }
     Ok(left.into_iter().flatten().collect())
 }
 
-/// Removes a file that is no list of warm pages; whether it is one.
+/// Removes a file that is not a list of warm pages; returns whether it is one.
 fn kept(path: &Path) -> Result<bool, RestoreError> {
     let is = finished::is_warm_pages(path).map_err(io("read", path))?;
     if !is {
@@ -84,7 +85,8 @@ fn kept(path: &Path) -> Result<bool, RestoreError> {
     Ok(is)
 }
 
-/// The content of a file that is not the stored one; `None` where nothing can be made of that.
+/// Creates the content of a file that is not the stored one; `None` if the stored one is not
+/// suitable.
 fn made(
     fetcher: &Fetcher<'_>,
     stored: Stored<'_>,
@@ -104,7 +106,7 @@ fn made(
     })
 }
 
-/// Makes the directories above a file.
+/// Creates the parent directories of a file.
 fn make_parent(path: &Path) -> Result<(), RestoreError> {
     let Some(parent) = path.parent() else {
         return Ok(());
@@ -136,7 +138,7 @@ fn one(fetcher: &Fetcher<'_>, stored: Stored<'_>, path: &Path) -> Result<(), Res
     file.sync_all().map_err(io("sync", path))
 }
 
-/// A new file that only its owner's group may read.
+/// Creates a file that only its owner and its group may read.
 pub(crate) fn create(path: &Path) -> Result<std::fs::File, RestoreError> {
     OpenOptions::new()
         .read(true)

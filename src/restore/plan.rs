@@ -1,4 +1,5 @@
-//! What a restore would do, before it does anything: a value that a person reads and `run` follows.
+//! The plan of a restore, created before the restore: a value that can be displayed, and that `run`
+//! executes.
 
 use super::applier::ApplierPlan;
 use super::settings::Setting;
@@ -12,18 +13,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How one restore will go.
+/// The plan of one restore.
 #[derive(Debug, Clone, Serialize)]
 pub struct RestorePlan {
     /// The backup whose state is restored.
     pub target: String,
-    /// Where to.
+    /// The target directory.
     pub datadir: PathBuf,
     /// The chain, newest first.
     pub members: Vec<MemberPlan>,
-    /// How the chain is brought together.
+    /// How the chain is merged.
     pub way: MergeMethod,
-    /// Who applies the redo log, and why.
+    /// The redo applier, and the reason for the choice.
     pub applier: ApplierPlan,
     /// The tablespace files of the restored directory.
     pub files: Vec<FilePlan>,
@@ -35,15 +36,15 @@ pub struct RestorePlan {
     pub fetch_bytes: u64,
     /// Bytes written to the target, at most.
     pub write_bytes: u64,
-    /// Lines of the restored server's my.cnf.
+    /// Settings for the restored server's my.cnf.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Setting>,
-    /// Files of the backup that the restored directory does not get, as far as their names say so.
+    /// Files of the backup that are not placed in the restored directory because of their names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_placed: Vec<String>,
-    /// What a person should know beforehand.
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// Of a restore from directories: one a member, newest first.
+    /// Of a restore from directories: one for each member, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub directories: Vec<PathBuf>,
     /// Of a restore of a stream in a repository: the members that are streams, newest first.
@@ -57,7 +58,7 @@ pub struct RestorePlan {
     pub(crate) redo: usize,
 }
 
-/// How a chain is brought together.
+/// How a chain is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -73,15 +74,15 @@ pub enum MergeMethod {
 pub struct MemberPlan {
     /// Its name.
     pub name: String,
-    /// From where on it continues its predecessor; 0 for a full backup.
+    /// The LSN at which it continues its predecessor; 0 for a full backup.
     pub from_lsn: Lsn,
-    /// Pages from this LSN on are in it; 0 for a full backup.
+    /// Every page with this LSN or a later one is in it; 0 for a full backup.
     pub scan_floor: Lsn,
     /// The checkpoint at which its copy began.
     pub start_checkpoint: Lsn,
     /// The checkpoint at its end.
     pub to_lsn: Lsn,
-    /// The LSN to which its redo log reaches.
+    /// The LSN up to which its redo log reaches.
     pub last_lsn: Lsn,
 }
 
@@ -101,8 +102,8 @@ impl fmt::Display for RestorePlan {
         match self.way {
             MergeMethod::Stepwise => writeln!(
                 f,
-                "  way: stepwise; copies of {} are prepared one after the other, for at least one of \
-                 them has to be brought in by its own redo log",
+                "  way: stepwise; copies of {} are prepared one after the other, because at least one of \
+                 them can only be completed by its own redo log",
                 count(self.members.len(), "member")
             )?,
             MergeMethod::Merge => writeln!(

@@ -1,4 +1,4 @@
-//! The plan of a restore is made: the chain, the target directory and the programs are checked.
+//! Creates the plan of a restore: checks the chain, the target directory and the programs.
 
 use super::assembled::assemble;
 use super::error::RestoreError;
@@ -12,12 +12,12 @@ use crate::reader::{ReadError, chain, layout, redo_log, streamed, unwrap};
 use crate::store::{BackupFault, Repository, StoreError, Streamed};
 use std::sync::Arc;
 
-/// Makes the plan for a restore of the backup `name` (anything that `Repository::resolve` takes).
-/// Looks at the repository, at the target directory and at the programs that could apply redo;
-/// writes nothing.
+/// Creates the plan of a restore of the backup `name` (any name that `Repository::resolve`
+/// accepts). Reads the repository, the target directory and the versions of programs that could
+/// apply redo; doesn't write anything.
 ///
 /// # Errors
-/// Everything that would make the restore impossible, see [`RestoreError`].
+/// Any error that would make the restore impossible, see [`RestoreError`].
 pub fn plan(
     repo: &Repository,
     name: &str,
@@ -47,11 +47,11 @@ pub fn plan(
     plan.streams = Arc::new(streams);
     plan.warnings.append(&mut accepted);
     plan.warnings.extend(choice.warnings());
-    plan.leave(finished::not_placed(&plan, options));
+    plan.add_not_placed(finished::not_placed(&plan, options));
     Ok(plan)
 }
 
-/// Checks a person's own options of the recovering server.
+/// Checks the additional options for the recovering server.
 ///
 /// # Errors
 /// [`RestoreError::MysqldArgument`].
@@ -66,22 +66,22 @@ pub(super) fn own_options(options: &RestoreOptions) -> Result<(), RestoreError> 
     refused.next().map_or(Ok(()), Err)
 }
 
-/// A chain that can be restored, as far as its manifests say.
+/// A chain that can be restored, as far as its manifests show.
 pub(crate) struct Checked {
     /// Newest first.
     manifests: Vec<Manifest>,
-    /// Its members that are streams, newest first; empty if none is.
+    /// Its members that are streams, newest first; empty if there are none.
     streams: Vec<Option<Streamed>>,
-    /// Where everything of it goes.
+    /// The files of the restored directory.
     layout: Layout,
-    /// What was accepted that the key proves nothing of.
+    /// Warnings for members that the key doesn't authenticate and that were accepted.
     accepted: Vec<String>,
 }
 
-/// Looks at the chain of a backup: all that can be said without a target and a program.
+/// Checks the chain of a backup, as far as that is possible without a target and a redo applier.
 ///
 /// # Errors
-/// Everything that a restore demands of manifests, see [`RestoreError`].
+/// Any violation of the requirements of a restore on manifests, see [`RestoreError`].
 pub(crate) fn checked(
     repo: &Repository,
     name: &BackupName,
@@ -112,9 +112,9 @@ pub(crate) fn checked(
     })
 }
 
-/// Whether a server can be told what it needs to know of the backup, as far as the manifest says.
-/// With [`chain::check`], [`unwrap::check`] and [`layout::lay_out`], it is all that a restore demands of
-/// manifests before it reads anything else; a verification demands the same.
+/// Checks that a manifest has the values that a server needs to recover the backup. Together with
+/// [`chain::check`], [`unwrap::check`] and [`layout::lay_out`], these are all requirements of a
+/// restore on manifests before it reads anything else; a verification has the same requirements.
 ///
 /// # Errors
 /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged).
@@ -142,7 +142,8 @@ pub(crate) fn recoverable(newest: &Manifest) -> Result<(), RestoreError> {
     check_names(newest)
 }
 
-/// Checks what of the newest member reaches a command line, an index or a question to a server.
+/// Checks the values of the newest member that are used in a command line, an index or a query to a
+/// server.
 ///
 /// # Errors
 /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged).
@@ -152,9 +153,9 @@ pub(crate) fn check_names(newest: &Manifest) -> Result<(), RestoreError> {
 }
 
 impl RestorePlan {
-    /// Notes files that are not placed.
-    pub(super) fn leave(&mut self, names: Vec<String>) {
-        self.warnings.extend(finished::told(&names, self));
+    /// Adds files that are not placed, with warnings.
+    pub(super) fn add_not_placed(&mut self, names: Vec<String>) {
+        self.warnings.extend(finished::warnings(&names, self));
         self.not_placed.extend(names);
     }
 }

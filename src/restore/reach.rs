@@ -1,5 +1,6 @@
-//! Whether the account of the recovering server can get to the directory that it recovers. To root every directory is
-//! open, so root wouldn't notice; the server would only say that it can't change to its data directory.
+//! The check that the account of the recovering server can reach the directory that it recovers.
+//! Root can enter every directory, so this process would not notice; the server would only report
+//! that it can't change to its data directory.
 
 use super::error::{RestoreError, refuse};
 use super::owner::Owner;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Checks the directories above the target.
 ///
 /// # Errors
-/// [`RestoreError::Target`], which names the directory.
+/// [`RestoreError::Target`] with the directory.
 pub(super) fn check(datadir: &Path, owner: &Owner) -> Result<(), RestoreError> {
     let target = target_place::real(datadir)?;
     let blocked = target.parent().and_then(|parent| blocked(parent, owner));
@@ -26,8 +27,9 @@ pub(super) fn check(datadir: &Path, owner: &Owner) -> Result<(), RestoreError> {
     })
 }
 
-/// The first directory on the way to `directory` that the account can't enter, and its mode. One with an access
-/// control list is taken as open: its mode doesn't say who may enter.
+/// Returns the first directory on the path to `directory` that the account can't enter, and its
+/// mode. A directory with an access control list counts as accessible, because its mode doesn't
+/// determine who may enter.
 pub(super) fn blocked(directory: &Path, owner: &Owner) -> Option<(PathBuf, u32)> {
     let real = directory.canonicalize().ok()?;
     let mut way: Vec<&Path> = real.ancestors().collect();
@@ -51,31 +53,29 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn the_directory_that_is_closed_is_named() {
-        let room = tempfile::tempdir().unwrap();
+    fn the_inaccessible_directory_is_named() {
+        let dir = tempfile::tempdir().unwrap();
         let set = |path: &Path, mode| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         };
-        set(room.path(), 0o711);
-        let (outer, inner) = (room.path().join("outer"), room.path().join("outer/inner"));
+        set(dir.path(), 0o711);
+        let (outer, inner) = (dir.path().join("outer"), dir.path().join("outer/inner"));
         std::fs::create_dir_all(&inner).unwrap();
-        let stranger = Owner::numbered(4242, 4343);
+        let other = Owner::numbered(4242, 4343);
         set(&inner, 0o711);
         set(&outer, 0o700);
-        let error = check(&inner.join("data"), &stranger)
-            .unwrap_err()
-            .to_string();
+        let error = check(&inner.join("data"), &other).unwrap_err().to_string();
         let named = format!(
             "enter {} (mode 0700)",
             outer.canonicalize().unwrap().display()
         );
         assert!(error.contains(&named) && error.contains("4242"), "{error}");
         set(&outer, 0o711);
-        check(&inner.join("data"), &stranger).unwrap();
-        // The target itself is made anew, or given to the account.
+        check(&inner.join("data"), &other).unwrap();
+        // The target itself is created, or its owner is changed to the account.
         set(&inner, 0o700);
-        check(&inner, &stranger).unwrap();
-        assert!(check(&inner.join("data"), &stranger).is_err());
+        check(&inner, &other).unwrap();
+        assert!(check(&inner.join("data"), &other).is_err());
         check(&inner.join("data"), &Owner::numbered(0, 0)).unwrap();
     }
 }

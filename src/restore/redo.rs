@@ -1,5 +1,5 @@
-//! The redo log of the newest member, laid down as the applier wants it. Bytes behind `last_lsn` are cut off
-//! for `mysqld`, whose recovery goes on as long as blocks are valid.
+//! The redo log of the newest member, in the form that the applier needs. For `mysqld`, bytes after
+//! `last_lsn` are cut off, because its recovery continues as long as blocks are valid.
 
 use super::error::{RestoreError, io};
 use super::merge::stored;
@@ -18,7 +18,7 @@ use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 
-/// Which blocks are written.
+/// The blocks that are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cut {
     /// All, as they are stored.
@@ -27,8 +27,8 @@ enum Cut {
     AtLast,
 }
 
-/// Writes `#innodb_redo/#ib_redo0` for a server. Its `log_uuid` is a new one, so that the restored
-/// server's redo log is told apart from the source's, whose LSNs it goes on from.
+/// Writes `#innodb_redo/#ib_redo0` for a server. It gets a new `log_uuid`, so that the restored
+/// server's redo log can be distinguished from the source's, whose LSNs it continues.
 pub(crate) fn for_mysqld(
     fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
@@ -71,7 +71,7 @@ pub(crate) fn for_mysqld(
     file.sync_all().map_err(io("sync", &path))
 }
 
-/// Writes `xtrabackup_logfile` byte for byte as it is stored.
+/// Writes `xtrabackup_logfile` exactly as it is stored.
 pub(crate) fn for_xtrabackup(
     fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
@@ -101,7 +101,7 @@ impl Log<'_> {
             })
     }
 
-    /// Checks the blocks of a piece and writes what is wanted of it.
+    /// Checks the blocks of a piece and writes the wanted ones.
     fn piece(
         &self,
         fetcher: &Fetcher<'_>,
@@ -136,7 +136,7 @@ impl Log<'_> {
     }
 }
 
-/// A redo identity other than the source's.
+/// Returns a redo log uuid other than the source's.
 pub(crate) fn new_log_uuid(source: u32) -> u32 {
     loop {
         let random = uuid::Uuid::new_v4().as_u128() as u32;
@@ -146,8 +146,8 @@ pub(crate) fn new_log_uuid(source: u32) -> u32 {
     }
 }
 
-/// Gives the redo files that an applier left behind a new identity, should they still have the
-/// source's. The server must be shut down.
+/// Changes the log uuid of the applier's redo files, if it is still the source's. The server must
+/// be shut down.
 pub(crate) fn renew_identity(root: &Path, source: u32) -> Result<(), RestoreError> {
     let directory = root.join("#innodb_redo");
     let entries = match std::fs::read_dir(&directory) {

@@ -1,4 +1,4 @@
-//! What a restore did.
+//! The report of a restore.
 
 use super::settings::Setting;
 use super::tables::CheckedTables;
@@ -13,39 +13,39 @@ use std::time::Duration;
 pub struct RestoreReport {
     /// The backup that was restored.
     pub target: String,
-    /// The directory, ready to be started.
+    /// The restored directory, on which a server can be started.
     pub datadir: PathBuf,
-    /// What each member gave, newest first.
+    /// The data that were read from each member, newest first.
     pub members: Vec<MemberReport>,
     /// Bytes fetched from the repository.
     pub fetched_bytes: u64,
-    /// Bytes that the members of the chain have there, all of them together.
+    /// Length of all objects of the chain's members in the repository, in bytes.
     pub chain_bytes: u64,
-    /// Bytes written to files before the redo log was applied (holes not counted).
+    /// Bytes written to files before the redo log was applied (without holes).
     pub written_bytes: u64,
     /// The redo applier and its version.
     pub applier: String,
-    /// The position in the binary log that the data are at, as the backup recorded it.
+    /// The binary log position of the data, as the backup recorded it.
     pub gtid_executed: Option<String>,
-    /// Whether the recovered server was asked for its position and agreed.
+    /// True if the recovered server's position was compared with it and is the same.
     pub gtid_verified: bool,
-    /// Whether every table of the recovered server's dictionary was found to have its files. Only a
-    /// `mysqld` as the redo applier can be asked.
+    /// True if every table of the recovered server's dictionary has its files. This is checked only
+    /// with `mysqld` as the redo applier.
     pub tables_complete: bool,
-    /// What `CHECK TABLE` said of every table, where it was asked for.
+    /// The results of `CHECK TABLE`, if it was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tables: Option<CheckedTables>,
-    /// Time of fetching and writing.
+    /// Duration of fetching and writing.
     pub merge_time: Duration,
-    /// Time of the redo applier.
+    /// Duration of the redo applier.
     pub apply_time: Duration,
-    /// Lines of the restored server's my.cnf.
+    /// Settings for the restored server's my.cnf.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Setting>,
-    /// Files of the backup that the restored directory did not get: a server would act on them, or no rule names
-    /// them as data.
+    /// Files of the backup that were not placed in the restored directory, because a server would
+    /// act on them, or because they are not known as data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_placed: Vec<String>,
-    /// What a person should know.
+    /// Warnings.
     pub warnings: Vec<String>,
 }

@@ -1,11 +1,11 @@
-//! The restore itself: merge, redo, hand-over.
+//! The restore itself: merge, redo, move to the target.
 
 use super::adopted::Adopted;
 use super::applier::ApplierKind;
 use super::binary_log::BinaryLog;
 use super::complete::Absent;
 use super::error::RestoreError;
-use super::held::Places;
+use super::held::WorkDirectories;
 use super::mysqld::{Recovered, Recovery};
 use super::owner::Owner;
 use super::plan::{MergeMethod, RestorePlan};
@@ -28,7 +28,7 @@ use crate::store::Repository;
 use rayon::ThreadPool;
 use std::time::{Duration, Instant};
 
-/// Does what the plan says. The target directory appears at the end, or not at all.
+/// Executes the plan. The target directory appears at the end, or not at all.
 ///
 /// # Errors
 /// See [`RestoreError`]. A log of the redo applier is kept in `<datadir>.lsnap-restoring`.
@@ -38,7 +38,8 @@ pub fn run(
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<RestoreReport, RestoreError> {
-    // A stream that was put into the repository has its manifest within it, and maybe another name.
+    // A stream that was uploaded to the repository contains its manifest, and may have another
+    // name.
     let streams: Vec<_> = plan.streams.iter().flatten().map(|s| s.name()).collect();
     let mut put = plan.streams.iter();
     let names = plan.chain.iter().map(|member| match put.next() {
@@ -55,10 +56,10 @@ pub fn run(
     run_from(source, plan, options, progress)
 }
 
-/// Does what a plan of [`super::plan_directories`] says. The directories are only read.
+/// Executes a plan of [`super::plan_directories`]. The directories are only read.
 ///
 /// # Errors
-/// As [`run`].
+/// The same as those of [`run`].
 pub fn run_directories(
     plan: &RestorePlan,
     options: &RestoreOptions,
@@ -112,7 +113,7 @@ fn run_from(
             Ok(report)
         }
         Err(error) => {
-            // Whatever was waited for then ends with an error of its own.
+            // After a cancellation, other operations end with errors of their own.
             let interrupted = options.cancel.check();
             if interrupted.is_err() && !options.keep_failed {
                 target.discard()?;
@@ -123,7 +124,7 @@ fn run_from(
     }
 }
 
-/// Everything but the hand-over.
+/// Does everything except for the move to the target.
 fn restore(
     source: Source<'_>,
     plan: &RestorePlan,
@@ -137,7 +138,7 @@ fn restore(
         target.check_space(plan.write_bytes)?;
     }
     let log = BinaryLog::of(newest)?;
-    let places = Places::of(target.work(), target.root());
+    let directories = WorkDirectories::of(target.work(), target.root());
     let job = Job {
         plan,
         options,
@@ -145,7 +146,7 @@ fn restore(
         newest,
         owner,
         log: log.as_ref(),
-        places: &places,
+        directories: &directories,
     };
     let counters = Counters::new(plan.members.len());
     let fetcher = Fetcher {
@@ -159,13 +160,14 @@ fn restore(
     };
     let begun = Instant::now();
     progress.phase(Phase::Merge, Some(plan.fetch_bytes));
-    // The redo applier needs the files to be written, not to be on the disk: that is waited for last.
+    // The redo applier needs the files to be written, but not to be synced: syncing is awaited
+    // last.
     let (recovered, left, merge_time) = syncing::with_syncing(|syncing| {
         let left = fill(&fetcher, &job, syncing)?;
         let merge_time = begun.elapsed();
         let mut recovered = Recovered::default();
         if plan.way == MergeMethod::Merge {
-            // Only a server tells how far it is.
+            // Only a server reports its progress.
             let redo = (plan.applier.kind == ApplierKind::Mysqld).then_some(plan.redo_bytes);
             progress.phase(Phase::Apply, redo);
             progress.note(&format!("redo applied by {}", plan.applier));
@@ -178,7 +180,7 @@ fn restore(
     let apply_time = begun.elapsed() - merge_time;
 
     progress.phase(Phase::HandOver, None);
-    held::bring(&places)?;
+    held::place_held(&directories)?;
     redo::renew_identity(&target.root(), newest.server.redo_log_uuid)?;
     if let Some(owner) = owner {
         owner.give_all(&target.root())?;
@@ -186,12 +188,12 @@ fn restore(
     let datadir = target.datadir().to_path_buf();
     let times = (merge_time, apply_time);
     let mut report = report(plan, newest, &counters, datadir, recovered, times);
-    report.warnings.extend(finished::told(&left, plan));
+    report.warnings.extend(finished::warnings(&left, plan));
     report.not_placed.extend(left);
     Ok(report)
 }
 
-/// What the parts of a restore share.
+/// The values that the parts of a restore share.
 #[derive(Clone, Copy)]
 struct Job<'a> {
     plan: &'a RestorePlan,
@@ -200,10 +202,11 @@ struct Job<'a> {
     newest: &'a Manifest,
     owner: Option<&'a Owner>,
     log: Option<&'a BinaryLog>,
-    places: &'a Places,
+    directories: &'a WorkDirectories,
 }
 
-/// Writes everything that comes out of the backups. Gives the files that turned out not to be placed.
+/// Writes all files from the backups. Returns the files that were not placed because of their
+/// content.
 fn fill(
     fetcher: &Fetcher<'_>,
     job: &Job<'_>,
@@ -217,19 +220,19 @@ fn fill(
     }
     plain::make_directories(plan, &root)?;
     pool.install(|| {
-        // What is small and decides whether the redo is whole comes first.
+        // Small files, and the log that determines whether the redo is complete, come first.
         let left = match plan.applier.kind {
             ApplierKind::Mysqld => {
                 let uuid = redo::new_log_uuid(job.newest.server.redo_log_uuid);
                 redo::for_mysqld(fetcher, plan, &root, uuid)?;
-                plain::copy(fetcher, plan, job.places, job.log, options)?
+                plain::copy(fetcher, plan, job.directories, job.log, options)?
             }
             ApplierKind::Xtrabackup => {
                 redo::for_xtrabackup(fetcher, plan, &root)?;
-                let left = plain::copy(fetcher, plan, job.places, job.log, options)?;
+                let left = plain::copy(fetcher, plan, job.directories, job.log, options)?;
                 xtrabackup::checkpoints(fetcher, plan, job.newest, &root)?;
                 if let Some(config) = &options.keyring_config {
-                    held::bring_keyring(config, &root)?;
+                    held::copy_keyring(config, &root)?;
                 }
                 left
             }
@@ -239,8 +242,8 @@ fn fill(
     })
 }
 
-/// As many workers as asked for, but no more than may hold one largest object each, beside the sets of pages
-/// of the files that they work on.
+/// Returns a pool of the requested number of workers, or fewer: each must be able to hold one
+/// largest object, in addition to the sets of pages of the files that are merged.
 fn workers(
     plan: &RestorePlan,
     options: &RestoreOptions,
@@ -267,7 +270,7 @@ fn workers(
     Ok((pool, workers))
 }
 
-/// The sum of the `count` largest.
+/// Returns the sum of the `count` largest.
 pub(crate) fn largest(sizes: impl Iterator<Item = u64>, count: usize) -> u64 {
     let mut sizes: Vec<u64> = sizes.collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
@@ -285,7 +288,7 @@ fn apply(job: &Job<'_>, progress: &dyn Progress) -> Result<Recovered, RestoreErr
             options: job.options,
             owner: job.owner,
             log: job.log,
-            places: job.places,
+            directories: job.directories,
             absent: &absent(job.newest),
             progress,
         }
@@ -297,8 +300,8 @@ fn apply(job: &Job<'_>, progress: &dyn Progress) -> Result<Recovered, RestoreErr
     }
 }
 
-/// The tablespaces that a restored server may be without: those that the manifest records as absent. (What the
-/// dictionary itself calls discarded is known without a list.)
+/// Returns the tablespaces that a restored server may lack: those that the manifest records as
+/// absent. (Tablespaces that are discarded in the dictionary need no list.)
 fn absent(newest: &Manifest) -> Absent {
     let absent = newest.dictionary.iter().flat_map(|d| &d.absent);
     absent.map(|space| space.space_id).collect()

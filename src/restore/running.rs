@@ -1,5 +1,5 @@
-//! A redo applier that runs: it ends when it is done, when the restore gives up, or when somebody asks
-//! the restore to stop.
+//! A running redo applier. It ends when it is done, when the restore fails, or when the restore is
+//! cancelled.
 
 use super::error::{RestoreError, io};
 use crate::cancel::Cancel;
@@ -11,24 +11,26 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Pause between two looks at a program.
+/// Interval between two checks of a program.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
-/// One wait of the thread that waits for the end of the restore; it waits again.
+/// Timeout of one wait of the thread that waits for the end of the restore; it waits again.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A program in a process group of its own, so that a Ctrl-C does not reach it and everything that it
-/// starts can be ended with it. Dropped, it is killed and waited for: what it worked on is thrown away.
+/// A program in a process group of its own, so that a Ctrl-C doesn't reach it, and all its child
+/// processes can be killed with it. Dropping it kills it and waits for its end: its files are
+/// removed.
 pub(super) struct Running {
     program: PathBuf,
     child: Arc<Mutex<Child>>,
     /// Ends the thread that waits for the end of the restore.
     done: Cancel,
     watcher: Option<JoinHandle<()>>,
-    outliving: Mutex<Option<Outliving>>,
+    kill_on_exit: Mutex<Option<KillOnExit>>,
 }
 
 impl Running {
-    /// Starts it. It is killed as soon as `cancel` is cancelled, whatever this process waits for then.
+    /// Starts the program. It is killed as soon as `cancel` is cancelled, independent of other
+    /// waits.
     ///
     /// # Errors
     /// [`RestoreError::Program`].
@@ -47,10 +49,10 @@ impl Running {
             child: Arc::new(Mutex::new(child)),
             done: cancel.child(),
             watcher: None,
-            outliving: Mutex::default(),
+            kill_on_exit: Mutex::default(),
         };
         let group = lock(&running.child).id();
-        running.outliving = Mutex::new(Outliving::start(group));
+        running.kill_on_exit = Mutex::new(KillOnExit::start(group));
         let (child, done) = (Arc::clone(&running.child), running.done.clone());
         let cancel = cancel.clone();
         let watch = move || {
@@ -64,14 +66,14 @@ impl Running {
         Ok(running)
     }
 
-    /// Its status, once it has ended.
+    /// Returns its status if it has ended.
     pub(super) fn ended(&self) -> Result<Option<ExitStatus>, RestoreError> {
         let ended = lock(&self.child)
             .try_wait()
             .map_err(io("wait for", &self.program))?;
         if ended.is_some() {
-            // From now on its number may become another process's.
-            drop(lock(&self.outliving).take());
+            // From now on its pid may be reused.
+            drop(lock(&self.kill_on_exit).take());
         }
         Ok(ended)
     }
@@ -90,7 +92,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.done.cancel();
-        drop(lock(&self.outliving).take());
+        drop(lock(&self.kill_on_exit).take());
         {
             let mut child = lock(&self.child);
             kill(&mut child);
@@ -102,7 +104,8 @@ impl Drop for Running {
     }
 }
 
-/// Kills the program with its group. Only while it is not waited for: until then its number is its own.
+/// Kills the program with its group, unless its end was already awaited: only until then its pid
+/// can't be reused.
 fn kill(child: &mut Child) {
     if !matches!(child.try_wait(), Ok(None)) {
         return;
@@ -116,13 +119,14 @@ fn kill(child: &mut Child) {
     let _ = child.kill();
 }
 
-/// A shell that kills a process group when this process is gone, even if it was killed: it waits for the end of a
-/// pipe that only this process can write to. (The kernel's own way, `PR_SET_PDEATHSIG`, ends with the thread and at
-/// a change of the user.) Without a shell, or if this process is killed before the shell is started, the next restore
-/// to that place stops the program ([`super::orphan`]).
-struct Outliving(Child);
+/// A shell that kills a process group when this process ends, even if this process is killed: it
+/// waits for the end of a pipe that only this process can write to. (`PR_SET_PDEATHSIG` of the
+/// kernel is tied to the thread and is reset when the user changes.) Without a shell, or if this
+/// process is killed before the shell is started, the next restore to the same target stops the
+/// program ([`super::orphan`]).
+struct KillOnExit(Child);
 
-impl Outliving {
+impl KillOnExit {
     fn start(group: u32) -> Option<Self> {
         let mut command = crate::child::command("sh");
         command
@@ -135,13 +139,15 @@ impl Outliving {
             .process_group(0);
         let started = command.spawn();
         if let Err(error) = &started {
-            tracing::debug!("no shell to end the redo applier if this process is killed: {error}");
+            tracing::debug!(
+                "could not start a shell that ends the redo applier if this process is killed: {error}"
+            );
         }
         started.ok().map(Self)
     }
 }
 
-impl Drop for Outliving {
+impl Drop for KillOnExit {
     fn drop(&mut self) {
         // Before the pipe is closed.
         let _ = self.0.kill();
@@ -159,14 +165,14 @@ mod tests {
     use std::time::Instant;
 
     fn sleeper(cancel: &Cancel) -> Running {
-        // The sleep is the shell's child, not itself.
+        // The sleep is a child process of the shell.
         let mut command = crate::child::command("sh");
         command.args(["-c", "sleep 600; true"]);
         Running::start(&mut command, Path::new("sh"), cancel).unwrap()
     }
 
     #[test]
-    fn a_flag_ends_it_with_all_that_it_started() {
+    fn a_cancellation_kills_it_with_its_child_processes() {
         let cancel = Cancel::new();
         let running = sleeper(&cancel);
         assert!(running.ended().unwrap().is_none());
@@ -177,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_ends_it() {
+    fn dropping_kills_it() {
         let cancel = Cancel::new();
         let running = sleeper(&cancel);
         let pid = lock(&running.child).id();
@@ -185,12 +191,12 @@ mod tests {
         ends(pid);
     }
 
-    /// Waits until nothing of a process group is left.
+    /// Waits until the process group has no process.
     fn ends(group: u32) {
         let begun = Instant::now();
         let alive = |process: std::fs::DirEntry| {
             let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-            // proc(5): behind the name are state, parent and process group
+            // proc(5): state, parent and process group follow the name.
             let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
             fields.split_whitespace().nth(2) == Some(&group.to_string()) && !stat.contains(") Z")
         };
@@ -204,12 +210,12 @@ mod tests {
         }
     }
 
-    /// The pipe's end stands for that of this process.
+    /// Closing the pipe simulates the end of this process.
     #[test]
-    fn it_ends_with_the_process_that_started_it() {
+    fn it_is_killed_when_the_parent_ends() {
         let cancel = Cancel::new();
         let running = sleeper(&cancel);
-        let pipe = lock(&running.outliving).as_mut().unwrap().0.stdin.take();
+        let pipe = lock(&running.kill_on_exit).as_mut().unwrap().0.stdin.take();
         assert!(running.ended().unwrap().is_none());
         drop(pipe);
         ends(lock(&running.child).id());

@@ -1,6 +1,6 @@
-//! Directories with a name of chance, for the time of one command: that of a restore which is thrown away, that of a
-//! socket. Each has a marker, locked as long as its process lives, so that the next command finds the directories that
-//! killed ones left.
+//! Directories with random names for the duration of one command: for a restore that is not kept,
+//! or for a socket. Each has a marker that is locked as long as its process runs, so that the next
+//! command finds the directories of killed processes.
 
 use super::work_dir;
 use rustix::fs::{FlockOperation, OFlags};
@@ -17,7 +17,7 @@ const LONGEST: u64 = 4096;
 /// First line of the marker.
 const OURS: &str = "This directory belongs to a running lsnap, or is left of one that was killed.";
 
-/// Such a directory; removed when dropped.
+/// A scratch directory; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct ScratchDir {
     path: PathBuf,
@@ -26,11 +26,11 @@ pub(crate) struct ScratchDir {
 }
 
 impl ScratchDir {
-    /// Makes one in `place` whose name begins with `prefix`, and removes those that killed processes left there.
-    /// Everybody may pass through it: what it holds has modes of its own.
+    /// Creates one in `place` with a name that begins with `prefix`, and removes those of killed
+    /// processes there. All users may enter it: its contents have modes of their own.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// The errors of the file system.
     pub(crate) fn make(place: &Path, prefix: &str) -> std::io::Result<Self> {
         clear(place, prefix);
         let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(place)?;
@@ -53,15 +53,15 @@ impl ScratchDir {
         })
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes it with all that it holds.
+    /// Removes it with its contents.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// The errors of the file system.
     pub(crate) fn close(self) -> std::io::Result<()> {
         remove(&self.path)
     }
@@ -73,7 +73,7 @@ impl Drop for ScratchDir {
     }
 }
 
-/// Removes a scratch directory, its marker last. One that is gone is fine.
+/// Removes a scratch directory, its marker last. It is not an error if it doesn't exist.
 fn remove(scratch: &Path) -> std::io::Result<()> {
     let entries = match std::fs::read_dir(scratch) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -94,8 +94,8 @@ fn remove(scratch: &Path) -> std::io::Result<()> {
     std::fs::remove_dir(scratch)
 }
 
-/// Removes the scratch directories in `place` whose process is gone, and ends what is left of their restores. What can't be
-/// removed stays; the next command tries again.
+/// Removes the scratch directories in `place` whose process has ended, and stops the servers of
+/// their restores. Directories that can't be removed stay; the next command tries again.
 fn clear(place: &Path, prefix: &str) {
     let Ok(entries) = std::fs::read_dir(place) else {
         return;
@@ -112,11 +112,11 @@ fn clear(place: &Path, prefix: &str) {
         let ended = end_restores(&scratch);
         match ended.and_then(|()| remove(&scratch).map_err(|error| error.to_string())) {
             Ok(()) => tracing::warn!(
-                "removed {}, left by an lsnap that was killed",
+                "removed {}, which a killed lsnap left behind",
                 scratch.display()
             ),
             Err(why) => tracing::warn!(
-                "{} is left of an lsnap that was killed and can't be removed: {why}",
+                "{} was left behind by a killed lsnap and can't be removed: {why}",
                 scratch.display()
             ),
         }
@@ -124,7 +124,7 @@ fn clear(place: &Path, prefix: &str) {
     }
 }
 
-/// The marker of a scratch directory of this account whose process is gone, locked.
+/// Returns the locked marker of a scratch directory of this account whose process has ended.
 fn abandoned(scratch: &Path) -> Option<File> {
     let me = rustix::process::geteuid().as_raw();
     let directory = std::fs::symlink_metadata(scratch).ok()?;
@@ -140,7 +140,7 @@ fn abandoned(scratch: &Path) -> Option<File> {
         .ok()?;
     rustix::fs::flock(&marker, FlockOperation::NonBlockingLockExclusive).ok()?;
     let held = marker.metadata().ok()?;
-    // Another process may have removed it since.
+    // Another process may have removed it in the meantime.
     let there = std::fs::symlink_metadata(&path).ok()?;
     let same = (held.dev(), held.ino()) == (there.dev(), there.ino());
     if held.len() > LONGEST {
@@ -156,7 +156,7 @@ fn abandoned(scratch: &Path) -> Option<File> {
 fn end_restores(scratch: &Path) -> Result<(), String> {
     let entries = std::fs::read_dir(scratch).map_err(|error| error.to_string())?;
     for entry in entries.flatten() {
-        work_dir::end_left(&entry.path()).map_err(|error| error.to_string())?;
+        work_dir::stop_leftover(&entry.path()).map_err(|error| error.to_string())?;
     }
     Ok(())
 }
@@ -168,7 +168,7 @@ mod tests {
 
     const PREFIX: &str = "lsnap-test-";
 
-    /// A scratch directory as a killed process left it.
+    /// Creates a scratch directory in the state that a killed process leaves.
     fn left(place: &Path, name: &str, marker: Option<&str>) -> PathBuf {
         let scratch = place.join(name);
         std::fs::create_dir(&scratch).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn rooms_of_dead_processes_are_removed_and_no_others() {
+    fn only_directories_of_ended_processes_are_removed() {
         let place = tempfile::tempdir().unwrap();
         let dead = left(place.path(), "lsnap-test-dead", Some(OURS));
         let others = [
@@ -210,9 +210,9 @@ mod tests {
         assert!(!path.exists());
     }
 
-    /// The server of a restore that was killed goes on, with the lock of its work directory.
+    /// The server of a killed restore continues, with the lock of its work directory.
     #[test]
-    fn the_server_of_a_dead_restore_is_stopped() {
+    fn the_server_of_a_killed_restore_is_stopped() {
         let place = tempfile::tempdir().unwrap();
         let target =
             super::super::target::Target::begin(&place.path().join("datadir"), false).unwrap();
@@ -225,7 +225,7 @@ mod tests {
             .stdin(Stdio::from(target.lock_for_child().unwrap()))
             .spawn()
             .unwrap();
-        // As long as the process of the scratch directory lives, everything stays.
+        // As long as the process of the scratch directory runs, everything stays.
         let marker = File::open(scratch.join(MARKER)).unwrap();
         rustix::fs::flock(&marker, FlockOperation::NonBlockingLockExclusive).unwrap();
         drop(ScratchDir::make(place.path(), PREFIX).unwrap());

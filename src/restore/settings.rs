@@ -1,4 +1,4 @@
-//! Settings that a restored server needs, because the source's are not the default ones.
+//! Settings that a restored server needs, because those of the source differ from the defaults.
 
 use super::data_files;
 use crate::innodb::{PageSize, SpaceId};
@@ -9,14 +9,14 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A line of the restored server's my.cnf.
+/// A setting for the restored server's my.cnf.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Setting {
     /// The name of the variable.
     pub name: String,
-    /// The value that it must have; `None`: it must not be set.
+    /// The required value; `None`: it must not be set.
     pub value: Option<String>,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Setting {
     }
 }
 
-/// The settings for a restored directory with these files.
+/// Returns the settings for a restored directory with these files.
 pub(super) fn needed(server: &ServerIdentity, layout: &Layout) -> Vec<Setting> {
     let mut settings = Vec::new();
     let mut add = |name: &str, value: Option<String>, why: String| {
@@ -79,7 +79,7 @@ pub(super) fn needed(server: &ServerIdentity, layout: &Layout) -> Vec<Setting> {
     let system = moved("innodb_data_home_dir", &|file| {
         file.space_id == SpaceId::SYSTEM
     });
-    // Others lie where CREATE UNDO TABLESPACE said.
+    // Other undo tablespaces are at the path of CREATE UNDO TABLESPACE.
     let undo = moved("innodb_undo_directory", &|file| {
         file.undo && server_names::is_implicit_undo(&file.path)
     });
@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    fn told(files: Vec<FilePlan>) -> Vec<String> {
+    fn settings_of(files: Vec<FilePlan>) -> Vec<String> {
         let server: ServerIdentity = serde_json::from_value(serde_json::json!({
             "uuid": "", "version": "9.7.4", "flavor": "MySQL", "hostname": "", "page_size": 16384,
             "redo_format": 6, "redo_log_uuid": 0, "redo_creator": "MySQL 9.7.4",
@@ -128,16 +128,18 @@ mod tests {
         let system = || file("ibdata1", 0, None);
         let explicit = || file("more.ibu", 200, Some("/elsewhere"));
         assert_eq!(
-            told(vec![system(), explicit(), file("undo_001", 201, None)]),
+            settings_of(vec![system(), explicit(), file("undo_001", 201, None)]),
             [""; 0]
         );
-        let told = told(vec![
+        let lines = settings_of(vec![
             system(),
             explicit(),
             file("undo_001", 201, Some("/undo")),
             file("undo_002", 202, Some("/undo")),
         ]);
-        assert_eq!(told.len(), 1);
-        assert!(told[0].contains("innodb_undo_directory") && told[0].contains("lay in /undo are"));
+        assert_eq!(lines.len(), 1);
+        assert!(
+            lines[0].contains("innodb_undo_directory") && lines[0].contains("lay in /undo are")
+        );
     }
 }

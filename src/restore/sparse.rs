@@ -11,18 +11,18 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Mode of restored files, as `mysqld` makes them.
+/// Mode of restored files, the same as that of `mysqld`.
 pub(crate) const FILE_MODE: u32 = 0o640;
 
-/// The unit in which a hole can exist. A file system with larger blocks just keeps fewer holes.
+/// The unit of holes in bytes. On a file system with larger blocks there are fewer holes.
 const HOLE_BLOCK: usize = 4096;
 
-/// Bytes of one write through the page cache. On Linux 6.18 with ext4 a gigabyte in writes of this length took
-/// 0.3 core-seconds, in longer and in shorter ones 0.4 to 1 (the cache allocates in units as large as the write
-/// allows, it seems).
+/// Length of one write through the page cache in bytes. On Linux 6.18 with ext4, a gigabyte in
+/// writes of this length took 0.3 core-seconds, in longer and in shorter ones 0.4 to 1 (apparently
+/// the cache allocates in units as large as the write allows).
 const WRITE: usize = 512 << 10;
 
-/// A new file of fixed length; shared by the threads that fill it.
+/// A new file of fixed length; shared by the threads that write it.
 #[derive(Debug)]
 pub(crate) struct SparseFile {
     file: File,
@@ -32,7 +32,7 @@ pub(crate) struct SparseFile {
 }
 
 impl SparseFile {
-    /// Makes the file: it must not exist, and nothing is followed.
+    /// Creates the file: it must not exist, and symbolic links are not followed.
     pub(crate) fn create(path: &Path, bytes: u64, page_size: usize) -> Result<Self, RestoreError> {
         let file = OpenOptions::new()
             .read(true)
@@ -50,7 +50,7 @@ impl SparseFile {
         })
     }
 
-    /// Something that is there already.
+    /// Opens an existing file.
     #[cfg(test)]
     pub(super) fn for_tests(path: &Path) -> Self {
         Self {
@@ -61,8 +61,8 @@ impl SparseFile {
         }
     }
 
-    /// Writes whole pages (the last one may be a part whose rest is a hole) from page `first` on.
-    /// Returns the bytes that reached the file.
+    /// Writes whole pages from page `first` on (the last one may be incomplete if its rest is a
+    /// hole). Returns the number of bytes that were written to the file.
     pub(crate) fn write(&self, first: u64, data: &[u8]) -> Result<u64, RestoreError> {
         let mut written = 0;
         let mut run = 0..0;
@@ -104,9 +104,9 @@ impl SparseFile {
         Ok(bytes)
     }
 
-    /// Has the kernel begin to bring a part of the file to the disk, so that the disk doesn't stand still until
-    /// the file is synced: where no more is to come there. (This advice does that, and drops from the page cache
-    /// what is on the disk already: Linux, mm/fadvise.c.)
+    /// Starts writeback of a part of the file that will not be written again, so that the disk is
+    /// not idle until the file is synced. (This advice starts writeback, and drops pages that are
+    /// already on the disk from the page cache: Linux, mm/fadvise.c.)
     pub(crate) fn begin_writing(&self, part: Range<u64>) {
         let bytes = NonZeroU64::new(part.end.saturating_sub(part.start));
         if bytes.is_some() {
@@ -121,14 +121,14 @@ impl SparseFile {
             .map_err(io("read", &self.path))
     }
 
-    /// Brings the file to stable storage.
+    /// Syncs the file.
     pub(crate) fn sync(&self) -> Result<(), RestoreError> {
         self.file.sync_all().map_err(io("sync", &self.path))
     }
 }
 
-/// How many bytes of a page must be written: none of a zero page, the head of a page-compressed one
-/// when its tail is zero indeed, else all.
+/// Returns how many bytes of a page must be written: none of a zero page, the head of a
+/// page-compressed page whose tail is really zero, else all.
 fn kept(page: &[u8], page_size: usize) -> usize {
     if page::is_zero(page) {
         return 0;
@@ -171,9 +171,9 @@ mod tests {
         assert!(blocks <= (2 * P + 4096 + 4096) as u64, "{blocks}");
     }
 
-    /// A tail that is not zero must be kept, whatever the header says.
+    /// A tail that is not zero must be kept, even if the header claims that the page is compressed.
     #[test]
-    fn a_lying_compressed_page_is_written_whole() {
+    fn a_compressed_page_with_a_nonzero_tail_is_written_whole() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ibd");
         let file = SparseFile::create(&path, P as u64, P).unwrap();

@@ -1,11 +1,12 @@
-//! The way of xtrabackup, for what only xtrabackup can bring together (`docs/design.md#stepwise`): the
-//! full backup is prepared with `--apply-log-only`, each incremental is applied to it in turn, and with
-//! the last one what was not committed is rolled back.
+//! The procedure of xtrabackup, for chains that only xtrabackup can merge
+//! (`docs/design.md#stepwise`): the full backup is prepared with `--apply-log-only`, each
+//! incremental is applied to it in turn, and with the last one uncommitted transactions are rolled
+//! back.
 //!
-//! `--prepare` changes the directories that it works on, also those of incrementals. So all of them are
-//! copied first, into the work directory; what a person gave stays as it is.
+//! `--prepare` changes the directories that it works on, including those of incrementals. So all of
+//! them are first copied into the work directory; the originals are not changed.
 //!
-//! Not run against a real xtrabackup: the tests have a double that checks
+//! This was not run against a real xtrabackup: the tests use a replacement that checks
 //! `docs/format/checkpoints.md#contract-of-prepare`.
 
 use super::applier::ApplierPlan;
@@ -25,7 +26,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The plan for `chain` in `directories`, both newest first.
+/// Creates the plan for `chain` in `directories`, both newest first.
 pub(super) fn plan(
     chain: Vec<Manifest>,
     directories: &[PathBuf],
@@ -37,8 +38,8 @@ pub(super) fn plan(
             return Err(RestoreError::Read(ReadError::damaged(
                 &member.name,
                 &file.path,
-                "xtrabackup cannot prepare what is compressed or encrypted: run `lsnap decrypt` and \
-                       `lsnap decompress` on the directory first",
+                "xtrabackup cannot prepare compressed or encrypted files: decrypt and decompress the files of the \
+                 directory first",
             )));
         }
     }
@@ -74,7 +75,7 @@ pub(super) fn run(
         return Ok(());
     };
     let data_file_path = data_files::of(newest)?;
-    // Oldest first: each of them is needed only when its turn comes.
+    // Oldest first: each is needed only for its step.
     for (number, directory) in plan.directories.iter().rev().enumerate() {
         let member = last - number;
         prove(fetcher, plan, member)?;
@@ -87,7 +88,7 @@ pub(super) fn run(
         };
         copy(fetcher, directory, &into, newest, &data_file_path)?;
         if let Some(config) = options.keyring_config.as_deref().filter(|_| number == 0) {
-            held::bring_keyring(config, &into)?;
+            held::copy_keyring(config, &into)?;
         }
         let step = Step {
             incremental: (number > 0).then_some(scratch.as_path()),
@@ -101,7 +102,7 @@ pub(super) fn run(
     configuration(fetcher, newest_directory, &target.root(), options)
 }
 
-/// Copies the configuration that whoever restores vouches for, where none is.
+/// Copies the configuration if the backup is trusted; existing files stay.
 fn configuration(
     fetcher: &Fetcher<'_>,
     from: &Path,
@@ -130,13 +131,13 @@ fn configuration(
     Ok(())
 }
 
-/// The manifest of components in a directory as it is placed.
+/// Returns the list of components in a directory in the form in which it is placed.
 fn components(path: &Path) -> Result<Option<String>, RestoreError> {
     let text = std::fs::read(path).map_err(io("read", path))?;
     Ok(finished::components(&text))
 }
 
-/// The files of a directory, without lsnap's own.
+/// Returns the files of a directory, without lsnap's own.
 fn paths(directory: &Path) -> Result<Vec<String>, RestoreError> {
     let mut paths = Vec::new();
     each(directory, Path::new(""), &mut |path, length| {
@@ -148,7 +149,7 @@ fn paths(directory: &Path) -> Result<Vec<String>, RestoreError> {
     Ok(paths)
 }
 
-/// The files of the newest directory that are not placed.
+/// Returns the files of the newest directory that are not placed.
 pub(super) fn not_placed(
     plan: &RestorePlan,
     options: &RestoreOptions,
@@ -158,22 +159,22 @@ pub(super) fn not_placed(
     };
     let mut left = Vec::new();
     for path in paths(directory)? {
-        let is_left = match finished::class(&path) {
+        let is_omitted = match finished::class(&path) {
             Class::Components if !finished::trusted(options) => {
                 components(&directory.join(&path))?.is_none()
             }
             _ if is_copied(directory, &path, newest)? => false,
             Class::Unknown => true,
-            _ => finished::is_left(&path, options),
+            _ => finished::is_omitted(&path, options),
         };
-        if is_left {
+        if is_omitted {
             left.push(path);
         }
     }
     Ok(left)
 }
 
-/// Whether a file of a member is given to `--prepare`.
+/// Returns whether a file of a member is passed to `--prepare`.
 fn is_copied(directory: &Path, path: &str, newest: &Manifest) -> Result<bool, RestoreError> {
     if finished::is_for_prepare(path, newest) {
         return Ok(true);
@@ -183,7 +184,7 @@ fn is_copied(directory: &Path, path: &str, newest: &Manifest) -> Result<bool, Re
     Ok(unknown && finished::is_warm_pages(&at).map_err(io("read", &at))?)
 }
 
-/// Reads what has digests, before anything is made of it.
+/// Checks the digests of all files that have them, before the files are used.
 fn prove(fetcher: &Fetcher<'_>, plan: &RestorePlan, member: usize) -> Result<(), RestoreError> {
     let Some(manifest) = plan.chain.get(member) else {
         return Ok(());
@@ -202,7 +203,7 @@ fn prove(fetcher: &Fetcher<'_>, plan: &RestorePlan, member: usize) -> Result<(),
     Ok(read?)
 }
 
-/// Bytes that are copied between two looks whether the restore is cancelled.
+/// Bytes that are copied between two checks for a cancellation.
 const PIECE: u64 = 64 << 20;
 
 /// Copies the files of a backup that `--prepare` needs, and its directories.
@@ -236,13 +237,13 @@ fn copy(
     })
 }
 
-/// Copies one file, in pieces, between which somebody may ask to stop.
+/// Copies one file in pieces; between them, the restore can be cancelled.
 fn copy_file(fetcher: &Fetcher<'_>, from: &Path, into: &Path) -> Result<(), RestoreError> {
     let mut source = File::open(from).map_err(io("open", from))?;
     let mut out = plain::create(into)?;
     loop {
         fetcher.cancel.check()?;
-        // The kernel copies it, where the file systems allow.
+        // The kernel copies the data, if the file systems support it.
         let written =
             std::io::copy(&mut (&mut source).take(PIECE), &mut out).map_err(io("copy to", into))?;
         if written == 0 {
@@ -253,10 +254,10 @@ fn copy_file(fetcher: &Fetcher<'_>, from: &Path, into: &Path) -> Result<(), Rest
     }
 }
 
-/// Receives a path, with its length if it is a file.
+/// Receives a path, with its length in bytes if it is a file.
 type Act<'a> = dyn FnMut(&Path, Option<u64>) -> Result<(), RestoreError> + 'a;
 
-/// Goes through the files (with their lengths) and directories (without) below `below`.
+/// Calls `act` for all files (with their lengths) and directories (without) below `below`.
 fn each(directory: &Path, below: &Path, act: &mut Act<'_>) -> Result<(), RestoreError> {
     let at = directory.join(below);
     for found in std::fs::read_dir(&at).map_err(io("list", &at))? {
@@ -265,8 +266,8 @@ fn each(directory: &Path, below: &Path, act: &mut Act<'_>) -> Result<(), Restore
         let kind = found.metadata().map_err(io("look at", &found.path()))?;
         let name = found.file_name();
         if kind.is_dir() {
-            // Directories of a server begin so, among them the redo files of a prepare that somebody began here; no
-            // schema does.
+            // Names of a server's own directories begin with these characters, among them the redo
+            // files of a prepare that was already begun here; no schema's name does.
             if !name.to_string_lossy().starts_with(['#', '.']) {
                 act(&path, None)?;
                 each(directory, &path, act)?;

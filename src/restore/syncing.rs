@@ -1,4 +1,4 @@
-//! Restored tablespaces are brought to the disk while others are merged, and while redo is applied (see
+//! Restored tablespaces are synced while others are merged, and while redo is applied (see
 //! [`crate::syncing`]).
 
 use super::error::RestoreError;
@@ -7,13 +7,13 @@ use crate::locked::Locked;
 use crate::syncing::Syncing as Threads;
 use std::sync::{Arc, Mutex};
 
-/// Takes files whose bytes are all written.
+/// Receives files that are completely written.
 pub(crate) struct Syncing {
     files: Threads<SparseFile>,
     failure: Arc<Failure>,
 }
 
-/// The first sync that failed, until somebody has taken it.
+/// The first sync that failed, until it was returned.
 type Failure = Mutex<Option<RestoreError>>;
 
 impl Syncing {
@@ -32,10 +32,10 @@ impl Syncing {
         }
     }
 
-    /// Has the file brought to stable storage, before [`beside`] returns.
+    /// Syncs the file before [`with_syncing`] returns.
     ///
     /// # Errors
-    /// What another file's sync said.
+    /// The error of another file's sync.
     pub(crate) fn sync(&self, file: SparseFile) -> Result<(), RestoreError> {
         if let Some(error) = self.failed() {
             return Err(error);
@@ -50,10 +50,10 @@ impl Syncing {
     }
 }
 
-/// Does `work`, and returns when every file that it handed over is on stable storage.
+/// Does `work`, and returns when every file that it passed on is synced.
 ///
 /// # Errors
-/// What `work` says, or the first sync that failed.
+/// The error of `work`, or of the first sync that failed.
 pub(crate) fn with_syncing<T>(
     work: impl FnOnce(&Syncing) -> Result<T, RestoreError>,
 ) -> Result<T, RestoreError> {
@@ -71,7 +71,7 @@ mod tests {
     use crate::syncing::QUEUE;
     use std::path::Path;
 
-    /// A file of which every sync fails: a device that has nothing to sync.
+    /// Opens a file for which every sync fails: a device that can't be synced.
     fn bad() -> SparseFile {
         SparseFile::for_tests(Path::new("/dev/null"))
     }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_that_fails_fails_the_work_though_it_was_the_last() {
+    fn a_failed_sync_of_the_last_file_fails_the_work() {
         let dir = tempfile::tempdir().unwrap();
         assert!(with_syncing(|syncing| syncing.sync(good(dir.path(), 0))).is_ok());
         let error = with_syncing(|syncing| {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_on_hears_of_it() {
+    fn a_failed_sync_ends_work_that_continues() {
         let dir = tempfile::tempdir().unwrap();
         let mut tries = 0;
         let error = with_syncing::<()>(|syncing| {

@@ -4,31 +4,31 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Row};
 use serde::Serialize;
 
-/// Findings that are kept; a server with more is as damaged as can be.
+/// Number of findings that are kept; more don't add information.
 const MOST: usize = 1000;
 
-/// What `CHECK TABLE` said.
+/// The results of `CHECK TABLE`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CheckedTables {
-    /// Tables that were asked for.
+    /// Number of tables that were checked.
     pub tables: usize,
-    /// What was wrong, at most 1000.
+    /// The tables with errors, at most 1000.
     pub findings: Vec<TableFinding>,
 }
 
-/// What was wrong with one table.
+/// The error of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TableFinding {
     /// The table.
     pub table: String,
-    /// The server's words.
+    /// The message of the server.
     pub message: String,
 }
 
 /// Checks every base table that has storage.
 ///
 /// # Errors
-/// The server did not answer: it may have died of what it found.
+/// The connection failed: the server may have crashed because of a damaged table.
 pub(super) fn check(connection: &mut Conn) -> mysql::Result<CheckedTables> {
     let all: Vec<(String, String)> = connection.query(
         "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
@@ -42,7 +42,7 @@ pub(super) fn check(connection: &mut Conn) -> mysql::Result<CheckedTables> {
         let quote = |name: &str| name.replace('`', "``");
         let sql = format!("CHECK TABLE `{}`.`{}`", quote(schema), quote(table));
         let rows: Vec<Row> = connection.query(sql)?;
-        let mut told = false;
+        let mut answered = false;
         for row in rows {
             let column = |number: usize| {
                 let text: Option<Option<String>> = row.get(number);
@@ -51,11 +51,11 @@ pub(super) fn check(connection: &mut Conn) -> mysql::Result<CheckedTables> {
             let (kind, message) = (column(2), column(3));
             let fine = match kind.as_str() {
                 "status" => message == "OK" || message.contains("up to date"),
-                // An engine without such a check says so, and has nothing to be checked.
+                // An engine without this check returns a note; there is nothing to check.
                 "note" => true,
                 _ => false,
             };
-            told = true;
+            answered = true;
             if !fine && checked.findings.len() < MOST {
                 checked.findings.push(TableFinding {
                     table: format!("{schema}.{table}"),
@@ -63,10 +63,10 @@ pub(super) fn check(connection: &mut Conn) -> mysql::Result<CheckedTables> {
                 });
             }
         }
-        if !told {
+        if !answered {
             checked.findings.push(TableFinding {
                 table: format!("{schema}.{table}"),
-                message: "the server said nothing about it".to_owned(),
+                message: "the server returned no result for it".to_owned(),
             });
         }
     }

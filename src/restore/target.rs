@@ -1,34 +1,35 @@
-//! The target directory: nothing is in it until everything is.
+//! The target directory: it stays empty until the restore is finished.
 //!
-//! Work goes on in `<datadir>.lsnap-restoring/`, beside the target, and ends with one rename of its
-//! `data/`. When the target is a mount point, or lies in a directory that may not be written to, the
-//! work directory is `.lsnap-restoring/` inside of it, and the entries are moved one by one, with
-//! `mysql.ibd`, without which no server starts, as the last.
+//! Files are written to `<datadir>.lsnap-restoring/`, next to the target, and one rename of its
+//! `data/` finishes the restore. If the target is a mount point, or its parent directory is not
+//! writable, the work directory is `.lsnap-restoring/` in the target, and the entries are moved one
+//! by one; the last is `mysql.ibd`, without which a server doesn't start.
 //!
-//! The work directory holds a marker file, locked as long as the restore runs (the redo applier
-//! inherits the lock). A marker without a lock is what a killed restore left: it is removed. So is one
-//! whose lock only such a restore's redo applier has, when that was stopped ([`super::orphan`]).
+//! The work directory contains a marker file, which is locked as long as the restore runs (the redo
+//! applier inherits the lock). A work directory whose marker is not locked was left by a killed
+//! restore, and is removed. So is one whose lock is only held by the redo applier of a killed
+//! restore, after that was stopped ([`super::orphan`]).
 //!
-//! The marker is the first that is made in a work directory and the last that is removed, so whenever a
-//! restore is killed, the next one knows what it finds: a directory that is empty, or has nothing but an
-//! empty marker, is one that was being made or removed.
+//! The marker is the first file that is created in a work directory and the last that is removed.
+//! So a directory that is empty, or contains only an empty marker, was being created or removed
+//! when a restore was killed, and the next restore can remove it.
 
 use super::error::{RestoreError, io, refuse};
 use super::new_directory::make_directory;
 use super::target_place::{Handover, SUFFIX, place};
 use super::work_dir::{
-    MARKER, MOVING, OURS, left_behind, lock, moved_entries, remove, remove_work,
+    MARKER, MOVING, OURS, lock, lock_leftover, moved_entries, remove, remove_work,
 };
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// What may lie in an empty file system.
+/// An entry that an empty file system can have.
 const LOST_FOUND: &str = "lost+found";
-/// Moved last: no server starts without it.
+/// Moved last: a server doesn't start without it.
 const LAST: &str = "mysql.ibd";
 
-/// Where to restore to, and the work directory.
+/// The target and the work directory.
 #[derive(Debug)]
 pub(crate) struct Target {
     datadir: PathBuf,
@@ -40,11 +41,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Whether a restore to this directory could begin; changes nothing.
+    /// Checks whether a restore to this directory can begin; doesn't change anything.
     pub(crate) fn check(datadir: &Path) -> Result<(), RestoreError> {
         let (datadir, work, handover) = place(datadir)?;
         let ours = match std::fs::symlink_metadata(&work) {
-            Ok(_) => left_behind(&work)?.moved,
+            Ok(_) => lock_leftover(&work)?.moved,
             Err(_) => Vec::new(),
         };
         if handover == Handover::Rename && !datadir.exists() {
@@ -66,13 +67,13 @@ impl Target {
         Ok(())
     }
 
-    /// Checks the target, clears what a killed restore left, and makes the work directory.
+    /// Checks the target, removes the files of a killed restore, and creates the work directory.
     pub(crate) fn begin(datadir: &Path, keep_failed: bool) -> Result<Self, RestoreError> {
         Self::check(datadir)?;
         let (datadir, work, handover) = place(datadir)?;
         if std::fs::symlink_metadata(&work).is_ok() {
-            // Its lock is held until all of it is gone.
-            let left = left_behind(&work)?;
+            // The lock is held until everything is removed.
+            let left = lock_leftover(&work)?;
             for entry in &left.moved {
                 remove(&datadir.join(entry))?;
             }
@@ -99,27 +100,27 @@ impl Target {
         })
     }
 
-    /// The directory that becomes the datadir.
+    /// Returns the directory that becomes the data directory.
     pub(crate) fn root(&self) -> PathBuf {
         self.work.join("data")
     }
 
-    /// The directory for logs and temporary files.
+    /// Returns the directory for logs and temporary files.
     pub(crate) fn work(&self) -> &Path {
         &self.work
     }
 
-    /// The target itself.
+    /// Returns the target itself.
     pub(crate) fn datadir(&self) -> &Path {
         &self.datadir
     }
 
-    /// The locked marker, for a child process to hold.
+    /// Returns the locked marker, for a child process to hold.
     pub(crate) fn lock_for_child(&self) -> Result<File, RestoreError> {
         self.marker.try_clone().map_err(io("share", &self.work))
     }
 
-    /// Whether there is room for that many bytes.
+    /// Checks that there is space for this many bytes.
     pub(crate) fn check_space(&self, needed: u64) -> Result<(), RestoreError> {
         let stat = rustix::fs::statvfs(&self.work)
             .map_err(|error| io("ask for the free space of", &self.work)(error.into()))?;
@@ -134,7 +135,7 @@ impl Target {
         })
     }
 
-    /// Brings the finished directory to its place.
+    /// Moves the finished directory to the target.
     pub(crate) fn hand_over(mut self) -> Result<(), RestoreError> {
         let root = self.root();
         sync_directories(&root)?;
@@ -152,13 +153,13 @@ impl Target {
         remove_work(&self.work)
     }
 
-    /// Removes everything, the log too: the restore was asked to stop.
+    /// Removes everything including the log, because the restore was cancelled.
     pub(crate) fn discard(mut self) -> Result<(), RestoreError> {
         self.done = true;
         remove_work(&self.work)
     }
 
-    /// The target itself, where it stays what it is: a mount point is not exchanged for the finished
+    /// Returns the target itself if it is kept: a mount point can't be replaced by the finished
     /// directory.
     pub(crate) fn kept_root(&self) -> Option<&Path> {
         (self.handover == Handover::Inside).then_some(self.datadir.as_path())
@@ -169,10 +170,7 @@ impl Target {
         for entry in std::fs::read_dir(root).map_err(io("list", root))? {
             let name = entry.map_err(io("list", root))?.file_name();
             names.push(name.into_string().map_err(|name| {
-                refuse(
-                    root,
-                    format!("an entry has a name that is no text: {name:?}"),
-                )
+                refuse(root, format!("the name of an entry is not UTF-8: {name:?}"))
             })?);
         }
         names.sort_by_key(|name| name == LAST);
@@ -189,7 +187,8 @@ impl Target {
             std::fs::rename(&from, &to).map_err(io("move an entry to", &to))?;
         }
         sync(&self.datadir)?;
-        // From here on the entries are a restored server's, and no left-over.
+        // From here on the entries belong to a restored server, and are not removed by the next
+        // restore.
         self.marker
             .set_len(OURS.len() as u64 + 1)
             .and_then(|()| self.marker.sync_all())
@@ -198,7 +197,7 @@ impl Target {
 }
 
 impl Drop for Target {
-    /// A failed restore leaves its log, and nothing that starts.
+    /// Keeps the log of a failed restore, and removes everything that a server can start on.
     fn drop(&mut self) {
         if self.done || self.keep {
             return;
@@ -213,7 +212,7 @@ impl Drop for Target {
     }
 }
 
-/// Syncs a directory, so that its entries last.
+/// Syncs a directory, so that its entries are durable.
 fn sync(directory: &Path) -> Result<(), RestoreError> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())

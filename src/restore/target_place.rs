@@ -1,4 +1,4 @@
-//! The real place of a target directory, and the place of the work directory beside or in it.
+//! The real path of a target directory, and the path of the work directory next to it or in it.
 
 use super::error::{RestoreError, io, refuse};
 use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) const SUFFIX: &str = ".lsnap-restoring";
 
-/// How the finished directory comes to its place.
+/// How the finished directory is moved to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Handover {
     /// One rename of the whole directory.
@@ -16,13 +16,14 @@ pub(super) enum Handover {
     Inside,
 }
 
-/// The real place of the target, how to get there, and the work directory.
+/// Returns the real path of the target, the path of the work directory, and how the finished
+/// directory is moved.
 pub(super) fn place(datadir: &Path) -> Result<(PathBuf, PathBuf, Handover), RestoreError> {
     let named = std::path::absolute(datadir).map_err(io("find", datadir))?;
     match std::fs::metadata(&named) {
         Ok(found) if !found.is_dir() => Err(refuse(
             &named,
-            "it is a file, expected a directory that is empty or does not exist; name another with --datadir",
+            "it is a file, expected a directory that is empty or does not exist; set RestoreOptions::datadir to another",
         )),
         Ok(_) => {
             let real = named.canonicalize().map_err(io("find", &named))?;
@@ -58,17 +59,19 @@ pub(super) fn place(datadir: &Path) -> Result<(PathBuf, PathBuf, Handover), Rest
             let file = file.unwrap_or(&named).display();
             Err(refuse(
                 &named,
-                format!("{file} is a file, expected a directory; name another with --datadir"),
+                format!(
+                    "{file} is a file, expected a directory; set RestoreOptions::datadir to another"
+                ),
             ))
         }
         Err(error) => Err(refuse(
             &named,
-            format!("it can't be looked at: {error}; name another with --datadir"),
+            format!("it can't be accessed: {error}; set RestoreOptions::datadir to another"),
         )),
     }
 }
 
-/// The real place of a target.
+/// Returns the real path of a target.
 ///
 /// # Errors
 /// [`RestoreError::Target`].

@@ -12,7 +12,7 @@ fn fill(target: &Target) {
 }
 
 #[test]
-fn appears_at_once_and_leaves_nothing_beside() {
+fn the_target_appears_at_once_and_the_work_directory_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     for make_first in [false, true] {
         let datadir = dir.path().join(format!("data{make_first}"));
@@ -29,7 +29,7 @@ fn appears_at_once_and_leaves_nothing_beside() {
 }
 
 #[test]
-fn a_target_that_holds_something_is_refused() {
+fn a_target_that_is_not_empty_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let datadir = dir.path().join("data");
     std::fs::create_dir(&datadir).unwrap();
@@ -54,12 +54,12 @@ fn failure_leaves_the_log_and_nothing_that_starts() {
     assert!(!datadir.exists());
     assert!(!sibling(&datadir).join("data").exists());
     assert_eq!(std::fs::read(&log).unwrap(), b"why");
-    // And the next one may begin.
+    // The next restore can begin.
     Target::begin(&datadir, false).unwrap().hand_over().unwrap();
 }
 
 #[test]
-fn only_our_own_unlocked_left_over_is_removed() {
+fn only_an_unlocked_work_directory_of_lsnap_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let datadir = dir.path().join("data");
     let work = sibling(&datadir);
@@ -76,7 +76,7 @@ fn only_our_own_unlocked_left_over_is_removed() {
     let error = Target::begin(&datadir, false).unwrap_err();
     assert!(error.to_string().contains("running"), "{error}");
     assert!(running.root().exists());
-    // A child that still holds the lock keeps the directory, too.
+    // A child process that still holds the lock keeps the directory, too.
     let child = running.lock_for_child().unwrap();
     drop(running);
     assert!(Target::begin(&datadir, false).is_err());
@@ -84,9 +84,9 @@ fn only_our_own_unlocked_left_over_is_removed() {
     assert!(Target::begin(&datadir, false).is_ok());
 }
 
-/// The way for mount points, which a test cannot make.
+/// The procedure for mount points, which a test can't create.
 #[test]
-fn inside_of_the_target_the_dictionary_comes_last() {
+fn in_the_target_the_dictionary_is_moved_last() {
     let dir = tempfile::tempdir().unwrap();
     let datadir = dir.path().join("data");
     std::fs::create_dir(&datadir).unwrap();
@@ -96,21 +96,21 @@ fn inside_of_the_target_the_dictionary_comes_last() {
     std::fs::rename(&target.work, &inside).unwrap();
     target.work = inside.clone();
     target.handover = Handover::Inside;
-    // Something in the way of the dictionary makes its move, the last one, fail.
+    // A directory of that name makes the move of the dictionary, the last one, fail.
     std::fs::create_dir(datadir.join(LAST)).unwrap();
     assert!(target.hand_over().is_err());
     assert!(!datadir.join("ibdata1").exists());
     assert!(!datadir.join("db").exists());
     assert!(!inside.join("data").exists());
 
-    let left = left_behind(&inside).unwrap();
+    let left = lock_leftover(&inside).unwrap();
     assert_eq!(left.moved.last().map(String::as_str), Some(LAST));
     assert_eq!(left.moved.len(), 4);
 }
 
-/// A restore that is killed at any moment of clearing, or of making, a work directory.
+/// Simulates a restore that was killed at any moment of removing, or creating, a work directory.
 #[test]
-fn the_next_restore_clears_whatever_a_killed_one_left() {
+fn the_next_restore_removes_the_files_of_a_killed_one() {
     let dir = tempfile::tempdir().unwrap();
     let datadir = dir.path().join("data");
     let work = sibling(&datadir);
@@ -126,7 +126,7 @@ fn the_next_restore_clears_whatever_a_killed_one_left() {
                 None => {}
             }
             let begun = Target::begin(&datadir, false);
-            // A directory of somebody else's has entries and no marker of ours.
+            // A directory of another program has entries and no marker of lsnap.
             let foreign = !entries.is_empty() && marker != Some("whole");
             assert_eq!(begun.is_err(), foreign, "{entries:?} {marker:?}");
             drop(begun);
@@ -141,7 +141,7 @@ fn the_marker_is_removed_last() {
     let work = sibling(&dir.path().join("data"));
     std::fs::create_dir_all(work.join("data")).unwrap();
     std::fs::write(work.join(MARKER), format!("{OURS}\n")).unwrap();
-    // An entry that can't be removed stands for a restore that is killed there.
+    // An entry that can't be removed simulates a restore that is killed there.
     let held = work.join("data/file");
     std::fs::write(&held, "x").unwrap();
     rustix::fs::ioctl_setflags(File::open(&held).unwrap(), rustix::fs::IFlags::IMMUTABLE)
@@ -157,7 +157,7 @@ fn the_marker_is_removed_last() {
 }
 
 #[test]
-fn moved_entries_of_a_finished_restore_are_no_left_over() {
+fn moved_entries_of_a_finished_restore_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let datadir = dir.path().join("data");
     std::fs::create_dir(&datadir).unwrap();
@@ -171,13 +171,13 @@ fn moved_entries_of_a_finished_restore_are_no_left_over() {
     target.move_entries(&root).unwrap();
     target.done = true;
     drop(target);
-    // As if it had been killed here: the work directory is still there.
-    assert_eq!(left_behind(&inside).unwrap().moved, Vec::<String>::new());
+    // As if it had been killed here: the work directory still exists.
+    assert_eq!(lock_leftover(&inside).unwrap().moved, Vec::<String>::new());
     assert!(datadir.join("mysql.ibd").exists());
 }
 
 #[test]
-fn space_is_compared() {
+fn too_little_space_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let target = Target::begin(&dir.path().join("data"), false).unwrap();
     target.check_space(1).unwrap();

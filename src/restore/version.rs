@@ -1,6 +1,6 @@
-//! What a program says of itself with `--version`, and whether it fits a backup.
+//! The versions that programs print for `--version`, and whether they are suitable for a backup.
 //!
-//! InnoDB's redo records and dictionary are tied to the release: only a program of the same series
+//! InnoDB's redo records and dictionary depend on the release: only a program of the same series
 //! (major.minor) that is not older than the source server may apply its redo log.
 
 use std::fmt;
@@ -23,7 +23,8 @@ impl fmt::Display for Release {
 }
 
 impl Release {
-    /// Reads `8.0.36-28`, `9.7.4-2ubuntu1`, `8.4.0`: three numbers, then anything that is no digit.
+    /// Parses `8.0.36-28`, `9.7.4-2ubuntu1`, `8.4.0`: three numbers, then anything that doesn't
+    /// begin with a digit.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, '.');
@@ -41,21 +42,21 @@ impl Release {
         })
     }
 
-    /// Whether a program of this release may apply the redo log of `source`.
+    /// Returns whether a program of this release may apply the redo log of `source`.
     #[must_use]
     pub fn may_recover(self, source: Self) -> bool {
         (self.major, self.minor) == (source.major, source.minor) && self.patch >= source.patch
     }
 }
 
-/// Who made a server.
+/// The distribution of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavour {
     /// Oracle's, and distributions' builds of it.
     Mysql,
     /// Percona Server.
     Percona,
-    /// `MariaDB`: its redo log is another one.
+    /// `MariaDB`: its redo log has another format.
     Mariadb,
 }
 
@@ -70,7 +71,7 @@ impl fmt::Display for Flavour {
 }
 
 impl Flavour {
-    /// The maker as a version line, a version comment or a manifest names it.
+    /// Returns the flavour in a version line, a version comment or a manifest.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
@@ -84,7 +85,7 @@ impl Flavour {
     }
 }
 
-/// A server program: `mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))`.
+/// Parses the version of a server program: `mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))`.
 #[must_use]
 pub fn parse_mysqld(output: &str) -> Option<(Flavour, Release)> {
     output.lines().find_map(|line| {
@@ -95,17 +96,17 @@ pub fn parse_mysqld(output: &str) -> Option<(Flavour, Release)> {
     })
 }
 
-/// What an `xtrabackup` is.
+/// The version of an `xtrabackup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XtrabackupVersion {
     /// Its own version, e.g. `8.0.35-31`.
     pub own: String,
-    /// The server whose recovery code it carries.
+    /// The server release of its recovery code.
     pub server: Release,
 }
 
-/// `xtrabackup version 8.0.35-31 based on MySQL server 8.0.35 Linux (x86_64) (revision id: 55ec21d7)`,
-/// possibly after lines about recognised arguments.
+/// Parses `xtrabackup version 8.0.35-31 based on MySQL server 8.0.35 Linux (x86_64) (revision id:
+/// 55ec21d7)`, possibly after lines about recognised arguments.
 #[must_use]
 pub fn parse_xtrabackup(output: &str) -> Option<XtrabackupVersion> {
     output.lines().find_map(|line| {
@@ -121,7 +122,7 @@ pub fn parse_xtrabackup(output: &str) -> Option<XtrabackupVersion> {
     })
 }
 
-/// The word that follows `marker`.
+/// Returns the word that follows `marker`.
 fn after<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
     let (_, rest) = line.split_once(marker)?;
     rest.split_whitespace().next()
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_say_who_they_are() {
+    fn versions_of_servers_are_parsed() {
         for (line, flavour, version) in [
             (
                 "/tmp/x/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))",
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn xtrabackups_say_what_they_are() {
+    fn versions_of_xtrabackup_are_parsed() {
         let text = "2024-02-05T10:00:00.1-00:00 0 [Note] [MY-011825] [Xtrabackup] recognized server arguments: --datadir=/var/lib/mysql \n\
                     xtrabackup version 8.0.35-31 based on MySQL server 8.0.35 Linux (x86_64) (revision id: 55ec21d7)\n";
         let found = parse_xtrabackup(text).unwrap();

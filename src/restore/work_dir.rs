@@ -1,4 +1,4 @@
-//! The work directory of a restore: its marker, its lock, and what a killed restore left in it.
+//! The work directory of a restore: its marker, its lock, and the files of a killed restore.
 
 use super::error::{RestoreError, io, refuse};
 use super::orphan;
@@ -16,14 +16,14 @@ pub(super) const OURS: &str =
 /// First line of the list of entries that are being moved into the target.
 pub(super) const MOVING: &str = "moving:";
 
-/// Stops the server that a killed restore left in the work directory `work`. One that is no work directory is left
-/// as it is.
+/// Stops the server of a killed restore in the work directory `work`. A directory that is not a
+/// work directory is not changed.
 ///
 /// # Errors
-/// [`RestoreError::Target`] if a restore still works in it.
-pub(super) fn end_left(work: &Path) -> Result<(), RestoreError> {
+/// [`RestoreError::Target`] if a restore is still running in it.
+pub(super) fn stop_leftover(work: &Path) -> Result<(), RestoreError> {
     match std::fs::symlink_metadata(work.join(MARKER)) {
-        Ok(_) => left_behind(work).map(drop),
+        Ok(_) => lock_leftover(work).map(drop),
         Err(_) => Ok(()),
     }
 }
@@ -40,7 +40,7 @@ pub(super) fn remove_work(work: &Path) -> Result<(), RestoreError> {
     std::fs::remove_dir(work).map_err(io("remove", work))
 }
 
-/// Removes an entry of either kind; that it is gone already is fine.
+/// Removes a file or a directory; it is not an error if it doesn't exist.
 pub(super) fn remove(path: &Path) -> Result<(), RestoreError> {
     let gone = match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
@@ -53,12 +53,12 @@ pub(super) fn remove(path: &Path) -> Result<(), RestoreError> {
     }
 }
 
-/// How long a process that was killed may take to let go of its lock: it may have much memory.
-const LETS_GO: Duration = Duration::from_secs(60);
+/// Timeout until a killed process must have released its lock: it may have much memory to free.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn lock(marker: &File, work: &Path) -> Result<(), RestoreError> {
     let path = work.join(MARKER);
-    // While this one waited, another restore may have removed that marker and made its own.
+    // In the meantime, another restore may have removed the marker and created its own.
     let is_there = || {
         let (held, there) = (marker.metadata(), std::fs::symlink_metadata(&path));
         matches!((held, there), (Ok(held), Ok(there)) if held.dev() == there.dev() && held.ino() == there.ino())
@@ -71,7 +71,7 @@ pub(super) fn lock(marker: &File, work: &Path) -> Result<(), RestoreError> {
     }
     if orphan::stop(&path, work) {
         let began = Instant::now();
-        while began.elapsed() < LETS_GO {
+        while began.elapsed() < RELEASE_TIMEOUT {
             if try_it() {
                 return Ok(());
             }
@@ -80,26 +80,26 @@ pub(super) fn lock(marker: &File, work: &Path) -> Result<(), RestoreError> {
     }
     Err(refuse(
         work,
-        "another restore to it is running (or a mysqld that one started); wait for it or stop it",
+        "another restore to it is running (or a mysqld that it started); wait for it or stop it",
     ))
 }
 
-/// What a killed restore left.
+/// The state of a killed restore's work directory.
 #[derive(Debug, Default)]
-pub(super) struct LeftBehind {
-    /// The locked marker, where there is one.
+pub(super) struct Leftover {
+    /// The locked marker, if there is one.
     _marker: Option<File>,
     /// The entries that it had begun to move into the target.
     pub(super) moved: Vec<String>,
 }
 
-/// Makes sure that an existing work directory is ours and that nobody works in it.
-pub(super) fn left_behind(work: &Path) -> Result<LeftBehind, RestoreError> {
+/// Checks that an existing work directory was created by lsnap and is not in use, and locks it.
+pub(super) fn lock_leftover(work: &Path) -> Result<Leftover, RestoreError> {
     let path = work.join(MARKER);
     let foreign = || {
         refuse(
             work,
-            "it exists, and no restore of lsnap made it; move it away",
+            "it exists and was not created by a restore of lsnap; move it away",
         )
     };
     let directory = std::fs::symlink_metadata(work).map_err(io("look at", work))?;
@@ -108,7 +108,7 @@ pub(super) fn left_behind(work: &Path) -> Result<LeftBehind, RestoreError> {
     }
     let entries = std::fs::read_dir(work).map_err(io("list", work))?.count();
     if entries == 0 {
-        return Ok(LeftBehind::default());
+        return Ok(Leftover::default());
     }
     let plain = std::fs::symlink_metadata(&path).map_err(|_| foreign())?;
     if !plain.is_file() {
@@ -124,13 +124,13 @@ pub(super) fn left_behind(work: &Path) -> Result<LeftBehind, RestoreError> {
     if text.lines().next() != Some(OURS) && !unwritten {
         return Err(foreign());
     }
-    Ok(LeftBehind {
+    Ok(Leftover {
         moved: moved_entries(&text),
         _marker: Some(marker),
     })
 }
 
-/// The entries named after the line that says that they are being moved.
+/// Returns the entries after the line that begins the list of moved entries.
 pub(super) fn moved_entries(marker: &str) -> Vec<String> {
     marker
         .lines()

@@ -1,6 +1,6 @@
-//! Redo application by `xtrabackup --prepare` (`docs/format/checkpoints.md#contract-of-prepare`). For it the
-//! merged directory looks exactly as a
-//! full backup would that was taken when the newest member was.
+//! Redo application by `xtrabackup --prepare` (`docs/format/checkpoints.md#contract-of-prepare`).
+//! For it, the merged directory has the same form as a full backup made at the time of the newest
+//! member.
 
 use super::error::{RestoreError, io};
 use super::merge::stored;
@@ -18,7 +18,8 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Files of a backup directory that no data directory holds (`docs/format/checkpoints.md#files-after-a-restore`).
+/// Files of a backup directory that a data directory doesn't contain
+/// (`docs/format/checkpoints.md#files-after-a-restore`).
 const REMOVED: [&str; 6] = [
     CHECKPOINTS,
     "xtrabackup_logfile",
@@ -28,7 +29,7 @@ const REMOVED: [&str; 6] = [
     "lsnap_manifest.json",
 ];
 
-/// Puts the `xtrabackup_checkpoints` of a full backup in the place of the newest member's own.
+/// Writes the `xtrabackup_checkpoints` of a full backup in place of the newest member's own.
 pub(crate) fn checkpoints(
     fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
@@ -57,7 +58,7 @@ pub(crate) fn checkpoints(
         if found != expected {
             return Err(stored
                 .damaged(format!(
-                    "it says {key} = {found}, the manifest says {expected}"
+                    "it has {key} = {found}, the manifest has {expected}"
                 ))
                 .into());
         }
@@ -74,20 +75,20 @@ pub(crate) fn checkpoints(
 /// One run of `--prepare`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step<'a> {
-    /// The directory of the incremental that is applied to the target; it will be changed.
+    /// The directory of the incremental that is applied to the target; it is changed.
     pub(crate) incremental: Option<&'a Path>,
-    /// No other follows: what was not committed is rolled back.
+    /// True if it is the last run, which rolls back uncommitted transactions.
     pub(crate) last: bool,
 }
 
-/// The target is a full backup, and all there is.
+/// The only run, for a target that is a full backup.
 pub(crate) const WHOLE: Step<'static> = Step {
     incremental: None,
     last: true,
 };
 
-/// Runs `xtrabackup --prepare` on the directory and, after the last step, removes what is not for a
-/// data directory.
+/// Runs `xtrabackup --prepare` on the directory and, after the last step, removes the files that
+/// don't belong in a data directory.
 ///
 /// # Errors
 /// [`RestoreError::Applier`] with the end of its log.
@@ -100,7 +101,7 @@ pub(crate) fn prepare(
     let root = target.root();
     let log = target.work().join("xtrabackup.log");
     let program = &plan.applier.program;
-    // Of several steps all are kept: what went wrong may have begun in an earlier one.
+    // The output of all steps is kept: the cause of a failure may be in an earlier one.
     let out = OpenOptions::new()
         .create(true)
         .append(true)
@@ -131,7 +132,7 @@ pub(crate) fn prepare(
     Ok(())
 }
 
-/// The command of one run of `--prepare`, without its streams.
+/// Returns the command of one run of `--prepare`, without its streams.
 fn command_of(program: &Path, root: &Path, options: &RestoreOptions, step: &Step<'_>) -> Command {
     let argument = |name: &str, path: &Path| {
         let mut argument = std::ffi::OsString::from(name);
@@ -151,7 +152,8 @@ fn command_of(program: &Path, root: &Path, options: &RestoreOptions, step: &Step
     command
 }
 
-/// Whether the checkpoints of the directory say that the run has done its work; if not, what they say.
+/// Checks that the directory's checkpoints have the expected type after a run; if not, returns what
+/// was found.
 fn ended_as(step: &Step<'_>, root: &Path) -> Result<Result<(), String>, RestoreError> {
     let path = root.join(CHECKPOINTS);
     let text = std::fs::read(&path).map_err(io("read", &path))?;
@@ -163,7 +165,7 @@ fn ended_as(step: &Step<'_>, root: &Path) -> Result<Result<(), String>, RestoreE
     Ok(match Checkpoints::parse(&text) {
         Ok(found) if found.kind == expected => Ok(()),
         Ok(Checkpoints { kind, .. }) => Err(format!(
-            "it ended with success, but {CHECKPOINTS} says backup_type = {kind}, expected {expected}"
+            "it ended with success, but {CHECKPOINTS} has backup_type = {kind}, expected {expected}"
         )),
         Err(what) => Err(format!(
             "it ended with success, but {CHECKPOINTS} cannot be read: {what}"

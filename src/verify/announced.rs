@@ -1,5 +1,5 @@
-//! What is verified is announced, so that nobody deletes it meanwhile and a deletion is not taken for
-//! damage.
+//! Announces the backups that are verified, so that they are not deleted concurrently, and a
+//! deletion is not reported as damage.
 
 use super::links::{self, Chain};
 use super::report::VerifyReport;
@@ -9,19 +9,20 @@ use crate::store::BackupFault;
 use crate::store::{Listed, ReadLease, Repository, StoreError};
 use std::collections::BTreeSet;
 
-/// How often it is listed anew because a backup went between the listing and the announcement.
+/// Number of listings: the repository is listed again if a backup was deleted between the listing
+/// and the announcement.
 const TRIES: usize = 5;
 
-/// What is looked at.
+/// The backups to verify.
 pub(super) struct Chosen {
     pub(super) listed: Vec<Listed>,
     pub(super) work: Vec<Chain>,
     pub(super) report: VerifyReport,
-    /// Until the end.
+    /// Held until the end of the verification.
     pub(super) _reading: ReadLease,
 }
 
-/// Lists the repository, chooses and announces.
+/// Lists the repository, chooses the backups and announces them.
 pub(super) fn choose(repo: &Repository, which: Which<'_>) -> Result<Chosen, VerifyError> {
     let (mut tries, mut going) = (0, BTreeSet::new());
     loop {

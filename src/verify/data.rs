@@ -1,6 +1,6 @@
-//! Every byte of a backup: digest, chunks with their CRC, what lies around the bytes, and what the
-//! bytes are. Each object is fetched once; a worker holds one object, so the number of workers is what
-//! `memory` allows.
+//! The check of every byte of a backup: digests, chunks with their CRC, compression and encryption,
+//! and the content. Each object is fetched once; a worker holds one object, so `memory` limits the
+//! number of workers.
 
 use super::job::Job;
 use super::links::Known;
@@ -25,7 +25,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-/// Threads that may hold one object each.
+/// Creates a pool of threads that may hold one object each.
 fn pool(threads: usize) -> Result<ThreadPool, VerifyError> {
     ThreadPoolBuilder::new()
         .num_threads(threads.max(1))
@@ -37,7 +37,8 @@ fn pool(threads: usize) -> Result<ThreadPool, VerifyError> {
         })
 }
 
-/// Reads and checks everything. `readable`: the fetcher's key fits. `base`: the member that the backup stands on.
+/// Reads and checks all files. `readable`: the key can decrypt them. `base`: the base of the
+/// backup.
 pub(super) fn check(
     job: &Job<'_>,
     manifest: &Manifest,
@@ -65,13 +66,13 @@ pub(super) fn check(
             .is_some_and(|base| manifest.lsn.start_checkpoint >= base.manifest().lsn.last_lsn),
         spaces: described(manifest),
     };
-    // What was read before this is no proof.
+    // Bytes that were read earlier are not proof.
     let _windows = job.repo.reading([manifest], job.options.memory as u64);
     let sets = largest(manifest.files.iter().map(set_bytes), job.options.threads);
     let memory = (job.options.memory as u64).saturating_sub(sets);
     let threads = job.options.threads.min(fitting([manifest], memory));
     let result = pool(threads)?.install(|| {
-        // One by one, so that all workers read from the same windows of packs.
+        // One file at a time, so that all workers read from the same windows of packs.
         manifest.files.iter().par_bridge().try_for_each(|entry| {
             work.file(Stored {
                 member: 0,
@@ -85,7 +86,7 @@ pub(super) fn check(
     result.map_err(VerifyError::from)
 }
 
-/// The most bytes that the set of the pages of a delta takes.
+/// Returns the memory in bytes that the set of a delta's pages takes at most.
 fn set_bytes(entry: &FileEntry) -> u64 {
     match &entry.role {
         FileRole::Delta(space) => {
@@ -99,7 +100,7 @@ fn set_bytes(entry: &FileEntry) -> u64 {
 impl Work<'_> {
     fn file(&self, stored: Stored<'_>) -> Result<(), ReadError> {
         if let Err(error) = spaces::check_objects(stored.manifest.name.as_str(), stored.entry) {
-            return self.tell(stored, error);
+            return self.record(stored, error);
         }
         let wrapping = stored.entry.wrapping.as_ref();
         if wrapping.is_some_and(|w| w.encryption.is_some()) && !self.readable {
@@ -111,7 +112,7 @@ impl Work<'_> {
         match &stored.entry.role {
             FileRole::Redo => {
                 let checked = redo_log::check(&self.fetcher, stored);
-                checked.or_else(|error| self.tell(stored, error))
+                checked.or_else(|error| self.record(stored, error))
             }
             FileRole::Tablespace(_) => self.image(stored),
             FileRole::Delta(_) => deltas::check(self, stored),
@@ -122,7 +123,7 @@ impl Work<'_> {
         }
     }
 
-    /// Digest and chunks of an object whose contents can't be read.
+    /// Checks the digest and the chunks of an object whose content can't be decrypted.
     fn sealed(&self, stored: Stored<'_>, index: usize) -> Result<(), ReadError> {
         let object = stored.object(index)?;
         self.fetcher.cancel.check()?;
@@ -146,7 +147,7 @@ impl Work<'_> {
         let check = match PageCheck::of(&self.fetcher, stored) {
             Ok(check) => check,
             Err(error) => {
-                self.tell(stored, error)?;
+                self.record(stored, error)?;
                 return self.objects(stored, |index| {
                     self.bytes(stored, index, &mut |_, _| Ok(()))
                 });
@@ -164,7 +165,7 @@ impl Work<'_> {
                 }
                 let first = offset / size as u64;
                 for (number, page) in (first..).zip(data.chunks(size)) {
-                    // The tail of a page may be a hole: zeros.
+                    // The tail of a page can be a hole, i.e. zeros.
                     let page = padded(page, size, &mut whole);
                     self.page(stored, index, check.check(number, page, &mut pages));
                 }
@@ -175,7 +176,7 @@ impl Work<'_> {
         })
     }
 
-    /// A `.meta` must say what the manifest says.
+    /// Checks that a `.meta` agrees with the manifest.
     fn meta(&self, stored: Stored<'_>) -> Result<(), ReadError> {
         let mut text = Vec::new();
         for index in 0..stored.entry.objects.len() {
@@ -184,7 +185,7 @@ impl Work<'_> {
                 Ok(())
             });
             if let Err(error) = looked {
-                return self.tell(stored, error);
+                return self.record(stored, error);
             }
         }
         let delta = stored
@@ -192,8 +193,8 @@ impl Work<'_> {
             .plain_path()
             .strip_suffix(".meta")
             .and_then(|name| self.spaces.get(name));
-        let said = Meta::parse(&String::from_utf8_lossy(&text));
-        let wrong = match (said, delta) {
+        let meta = Meta::parse(&String::from_utf8_lossy(&text));
+        let wrong = match (meta, delta) {
             (Err(error), _) => error.to_string().into(),
             (Ok(meta), Some(space))
                 if meta.space_id != space.space_id || meta.page_size != space.page_size =>
@@ -205,11 +206,11 @@ impl Work<'_> {
             }
             _ => return Ok(()),
         };
-        self.tell(stored, stored.damaged(wrong))
+        self.record(stored, stored.damaged(wrong))
     }
 }
 
-/// A page whose tail was left out as a hole.
+/// Returns the whole page if its tail is a hole.
 fn padded<'p>(page: &'p [u8], size: usize, whole: &'p mut Vec<u8>) -> &'p [u8] {
     if page.len() == size {
         return page;
@@ -220,7 +221,7 @@ fn padded<'p>(page: &'p [u8], size: usize, whole: &'p mut Vec<u8>) -> &'p [u8] {
     whole
 }
 
-/// The tablespaces that `.meta` files may be about.
+/// Returns the tablespaces by the names that `.meta` files refer to.
 fn described(manifest: &Manifest) -> HashMap<&str, &SpaceFile> {
     let spaces = manifest.files.iter().filter_map(|f| f.role.space());
     spaces.map(|space| (space.name.as_str(), space)).collect()

@@ -1,4 +1,4 @@
-//! Deltas: their clusters, and each page at the place that its cluster lists.
+//! The check of deltas: their clusters, and each page in the position that its cluster lists.
 
 use super::pages::PageCheck;
 use super::report::{PageReport, Problem, ProblemKind};
@@ -11,7 +11,8 @@ use crate::reader::clusters::{Cluster, clusters};
 use crate::reader::stored::Stored;
 use rayon::prelude::*;
 
-/// Checks a delta. One cluster's list of pages is held, and a bit for each page of the tablespace.
+/// Checks a delta. It holds the list of pages of one cluster, and a bit for each page of the
+/// tablespace.
 pub(super) fn check(work: &Work<'_>, stored: Stored<'_>) -> Result<(), ReadError> {
     let only_bytes = || {
         work.objects(stored, |index| {
@@ -22,13 +23,13 @@ pub(super) fn check(work: &Work<'_>, stored: Stored<'_>) -> Result<(), ReadError
         return Ok(());
     };
     let check = match PageCheck::of(&work.fetcher, stored) {
-        // Without a recorded floor: the whole file, if the base did not hold it.
+        // Without a recorded floor: the whole file, if the base doesn't contain it.
         Ok(check) if space.floor.is_none() && work.base.is_some_and(|base| !base.has(space)) => {
             check.whole()
         }
         Ok(check) => check,
         Err(error) => {
-            work.tell(stored, error)?;
+            work.record(stored, error)?;
             return only_bytes();
         }
     };
@@ -46,32 +47,34 @@ pub(super) fn check(work: &Work<'_>, stored: Stored<'_>) -> Result<(), ReadError
         }
         let objects = cluster.objects.clone();
         objects.into_par_iter().try_for_each(|index| {
-            object(work, stored, &check, &cluster, index).or_else(|error| work.tell(stored, error))
+            object(work, stored, &check, &cluster, index)
+                .or_else(|error| work.record(stored, error))
         })
     });
     match walked {
-        Ok(()) => match lacking(work, space, &seen) {
+        Ok(()) => match missing_page(work, space, &seen) {
             None => Ok(()),
-            Some(page) => work.tell(
+            Some(page) => work.record(
                 stored,
                 stored.damaged(Finding::new(
-                    format!("no page {page}, although it is said to hold every page"),
+                    format!("no page {page}, although the delta claims to have every page"),
                     format!("page {page}"),
                 )),
             ),
         },
-        // The list of pages is lost: what else is wrong can still be told.
+        // The list of pages can't be read any further, but other damage can still be found.
         Err(error) => {
-            work.tell(stored, error)?;
+            work.record(stored, error)?;
             only_bytes()
         }
     }
 }
 
-/// A page that a delta of a whole file must have, if it is not there. The file was there when the base was made, so
-/// page 0 was written; and what else the server writes when it makes a tablespace (page 1, the bitmap of the
-/// change buffer, and page 2, the inodes) was on the disk if a checkpoint came between the two backups.
-fn lacking(work: &Work<'_>, space: &SpaceFile, seen: &PageMap) -> Option<u64> {
+/// Returns a page that a delta of a whole file must have and lacks. The file existed when the base
+/// was made, so page 0 was written. The other pages that the server writes when it creates a
+/// tablespace (page 1, the bitmap of the change buffer, and page 2, the inodes) were on the disk if
+/// there was a checkpoint between the two backups.
+fn missing_page(work: &Work<'_>, space: &SpaceFile, seen: &PageMap) -> Option<u64> {
     let whole = space.floor == Some(Lsn(0)) && space.node == 0;
     if !whole || !work.base.is_some_and(|base| base.has(space)) {
         return None;

@@ -1,23 +1,24 @@
-//! The properties of the data dictionary, in so far as a restored server must fit them.
+//! The properties of the data dictionary with which a restored server must agree.
 //!
-//! `mysql.dd_properties` has one row with one long value. It begins on a page of the kind "first page of a LOB"
-//! (seen on MySQL 9.7.4):
+//! `mysql.dd_properties` has one row with one long value. It begins on a page of the type "first
+//! page of a LOB" (seen on MySQL 9.7.4):
 //!
 //! ```text
-//!  24 page kind u16 = 24      696 DD_VERSION=90200;IS_VERSION=90500;LCTN=0;MINOR_DOWNGRADE_THRESHOLD=0;...
+//!  24 page type u16 = 24      696 DD_VERSION=90200;IS_VERSION=90500;LCTN=0;MINOR_DOWNGRADE_THRESHOLD=0;...
 //! ```
 //!
-//! Pages of earlier versions of the row may lie in the file too; `LCTN` is the same in all of them, because it is
-//! fixed when the data directory is made. In an encrypted dictionary nothing is found.
+//! Pages of earlier versions of the row can be in the file too; `LCTN` is the same in all of them,
+//! because it is fixed when the data directory is created. In an encrypted dictionary nothing is
+//! found.
 
 use crate::innodb::{PageKind, page};
 
-/// Where the data of a LOB begin on its first page.
+/// Offset of the data of a LOB on its first page, in bytes.
 const DATA: usize = 696;
-/// Bytes of the value in which the setting is looked for.
+/// Bytes of the value that are searched.
 const HEAD: usize = 256;
 
-/// `lower_case_table_names` of the server that the dictionary was made with, if this page has it.
+/// Returns `lower_case_table_names` of the server that created the dictionary, if this page has it.
 pub(super) fn lower_case(bytes: &[u8]) -> Option<u8> {
     if page::kind(bytes) != PageKind::LOB_FIRST {
         return None;
@@ -42,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn the_setting_is_found_where_the_server_writes_it() {
+    fn the_setting_is_found_in_the_page_of_the_server() {
         let real = "DD_VERSION=90200;IS_VERSION=90500;LCTN=1;MINOR_DOWNGRADE_THRESHOLD=0;";
         let shorter = "DD_VERSION=90200;LCTN=0;MINOR_DOWNGRADE_THRESHOLD=0;";
         assert_eq!(lower_case(&page_with(24, real)), Some(1));

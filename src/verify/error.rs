@@ -1,4 +1,4 @@
-//! Why something could not be looked at. What was looked at and is wrong is no error.
+//! Errors that prevent a verification. Damage that a verification finds is not an error.
 
 use crate::cancel::Cancelled;
 use crate::counted::count;
@@ -8,36 +8,36 @@ use crate::restore::RestoreError;
 use crate::store::StoreError;
 use std::path::PathBuf;
 
-/// Why a verification ended without an answer.
+/// The reason why a verification ended without a result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// The repository did not answer, or the backup is not in it.
+    /// The repository could not be read, or the backup is not in it.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Bytes could not be read.
     #[error(transparent)]
     Read(ReadError),
-    /// The restore could not be tried.
+    /// The restore could not be started.
     #[error(transparent)]
     Restore(RestoreError),
-    /// The scratch directory can't be made or removed.
-    #[error("scratch directory {}: {source}; name another with --scratch", path.display())]
+    /// The scratch directory can't be created or removed.
+    #[error("scratch directory {}: {source}; set VerifyOptions::scratch to another", path.display())]
     Scratch {
-        /// Where it was to be.
+        /// The path of the directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The verification was asked to stop.
+    /// The verification was cancelled.
     #[error("interrupted: the verification was stopped before its end")]
     Interrupted,
-    /// No threads.
+    /// The threads could not be started.
     #[error("cannot start {threads}: {reason}", threads = count(threads, "thread"))]
     Threads {
-        /// How many were wanted.
+        /// Number of threads.
         threads: usize,
-        /// The system's answer.
+        /// The error of the system.
         reason: String,
     },
 }

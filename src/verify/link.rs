@@ -6,9 +6,9 @@ use crate::manifest::{LinkFault, LinkField, Manifest, link_faults};
 use crate::reader::{ReadError, chain};
 use std::collections::HashSet;
 
-/// Compares a member with its base: each field of the reference by itself, the first of those that a restore looks
-/// at, and last the order of the names.
-pub(super) fn judge(base: &Manifest, member: &Manifest) -> Result<Vec<Problem>, ReadError> {
+/// Compares a member with its base: each field of the reference separately, then the first of those
+/// that a restore checks, and last the order of the names.
+pub(super) fn compare(base: &Manifest, member: &Manifest) -> Result<Vec<Problem>, ReadError> {
     let of_member = |found: String, expected: &str| {
         Problem::new(ProblemKind::Chain, member.name.as_str(), found, expected)
     };
@@ -26,7 +26,7 @@ pub(super) fn judge(base: &Manifest, member: &Manifest) -> Result<Vec<Problem>, 
                 member,
             )),
             LinkField::Chain => problems.push(of_member(
-                format!("its base {} is of another chain", base.name),
+                format!("its base {} belongs to another chain", base.name),
                 member,
             )),
             _ => {}
@@ -46,8 +46,9 @@ pub(super) fn judge(base: &Manifest, member: &Manifest) -> Result<Vec<Problem>, 
     Ok(problems)
 }
 
-/// Tables that the base has and the dictionary still had, and whose files were missing. A backup is not
-/// made like that; one that is would hide at its restore that they were lost.
+/// Returns the tables whose files were missing, although the base has them and the dictionary still
+/// contained them. lsnap doesn't create such a backup; restoring one would hide that the tables
+/// were lost.
 fn lost(base: &Manifest, member: &Manifest) -> Vec<Problem> {
     let spaces = base.files.iter().filter_map(|file| file.role.space());
     let had: HashSet<SpaceId> = spaces.map(|space| space.space_id).collect();

@@ -1,6 +1,6 @@
-//! Which backups are looked at, and whether each continues the one before it.
+//! The backups to verify, and the check that each continues the one before it.
 
-use super::link::judge;
+use super::link::compare;
 use super::report::{MemberReport, Problem, ProblemKind, VerifyReport};
 use super::{VerifyError, Which};
 use crate::manifest::{BackupName, Manifest};
@@ -11,15 +11,15 @@ use crate::store::{BackupFault, BaseFault, Choice, Listed, ListedState, Reposito
 use chrono::{TimeDelta, Utc};
 use std::collections::BTreeMap;
 
-/// Backups that belong together, in the order of their names.
+/// Backups of one chain, in the order of their names.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
     pub(super) members: Vec<BackupName>,
-    /// The one to restore.
+    /// The backup that is restored.
     pub(super) restore: Option<BackupName>,
 }
 
-/// Chooses what is looked at.
+/// Chooses the backups to verify.
 pub(super) fn choose(
     repo: &Repository,
     which: Which<'_>,
@@ -38,7 +38,7 @@ pub(super) fn choose(
                     report.passed_over = choice.passed_over;
                     vec![chain_of(repo, choice.name, listed)?]
                 }
-                // Nothing but damaged ones: those are told below.
+                // All backups are damaged: they are added below.
                 None if listed.iter().any(is_broken) => Vec::new(),
                 None => vec![chain_of(
                     repo,
@@ -46,8 +46,8 @@ pub(super) fn choose(
                     listed,
                 )?],
             };
-            // `latest` is the newest that looks whole: one that is newer and was damaged must not
-            // be passed over in silence. What is older is no part of its restore.
+            // `latest` is the newest backup that seems complete: a newer one that was damaged must
+            // be reported. Older ones are not needed to restore it.
             let passed_over = |l: &Listed| report.passed_over.iter().any(|p| p.name == l.name);
             let damaged = listed
                 .iter()
@@ -70,7 +70,7 @@ pub(super) fn choose(
     }
 }
 
-/// Whether the listing shows that it can't be restored, although it was finished once.
+/// Returns whether the listing shows that it can't be restored, although it was finished.
 fn is_broken(listed: &Listed) -> bool {
     matches!(
         listed.state,
@@ -78,10 +78,11 @@ fn is_broken(listed: &Listed) -> bool {
     ) || lost_its_manifest(listed)
 }
 
-/// How long the manifest may come after the summary, in minutes.
+/// Time in minutes by which the manifest may be later than the summary.
 const MANIFEST_LATE: i64 = 10;
 
-/// Whether a backup was finished and its manifest is gone: the summary is written right before it.
+/// Returns whether a backup was finished and its manifest is gone: the summary is written directly
+/// before it.
 fn lost_its_manifest(listed: &Listed) -> bool {
     let age = Utc::now().signed_duration_since(listed.newest);
     listed.state == ListedState::Unfinished
@@ -89,7 +90,8 @@ fn lost_its_manifest(listed: &Listed) -> bool {
         && age > TimeDelta::minutes(MANIFEST_LATE)
 }
 
-/// What the restore of a backup needs. Ends where a manifest can't be read: that is told later.
+/// Returns the backups that are needed to restore a backup. The chain ends at a manifest that can't
+/// be read, which is reported later.
 fn chain_of(repo: &Repository, name: BackupName, listed: &[Listed]) -> Result<Chain, VerifyError> {
     let state = listed.iter().find(|l| l.name == name).map(|l| &l.state);
     match state {
@@ -100,7 +102,7 @@ fn chain_of(repo: &Repository, name: BackupName, listed: &[Listed]) -> Result<Ch
             return Err(StoreError::Backup(BackupFault::Streamed { name }).into());
         }
         Some(ListedState::Unfinished | ListedState::Deleting) => {
-            // The message of a missing manifest says more.
+            // The error of a missing manifest has more details.
             repo.manifest(&name)?;
         }
         _ => {}
@@ -108,7 +110,8 @@ fn chain_of(repo: &Repository, name: BackupName, listed: &[Listed]) -> Result<Ch
     let mut members = vec![name.clone()];
     let mut at = name.clone();
     while let Some(base) = base_of(repo, &at, listed) {
-        // A manifest that names a later one, or itself, ends the walk; the link is judged later.
+        // A manifest that refers to a later backup, or to itself, ends the chain; the link is
+        // checked later.
         if base >= at || !listed.iter().any(|l| l.name == base) {
             break;
         }
@@ -154,34 +157,36 @@ fn all(listed: &[Listed], report: &mut VerifyReport) -> Vec<Chain> {
     chains
 }
 
-/// Goes through the members of a chain, the full backup first; holds their manifests, as a restore does.
+/// Walks through the members of a chain, the full backup first; holds their manifests, like a
+/// restore.
 #[derive(Default)]
 pub(super) struct Walk {
     chain: Vec<Known>,
 }
 
-/// A member that was gone through.
+/// A member that was already verified.
 pub(super) struct Known {
     manifest: Manifest,
     /// `None`: the manifest contradicts itself.
     spaces: Option<Spaces>,
-    /// It, and all that it stands on, can be restored as far as the manifests say.
+    /// True if it and all its bases can be restored, as far as the manifests show.
     sound: bool,
     lower_case: Option<u8>,
 }
 
 impl Known {
-    /// Its manifest.
+    /// Returns its manifest.
     pub(super) const fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// `lower_case_table_names` as its dictionary's pages have it, or those of a member before it.
+    /// Returns `lower_case_table_names` in its dictionary's pages, or in those of a member before
+    /// it.
     pub(super) const fn lower_case(&self) -> Option<u8> {
         self.lower_case
     }
 
-    /// Its tablespace files.
+    /// Returns its tablespace files.
     pub(super) const fn spaces(&self) -> Option<&Spaces> {
         self.spaces.as_ref()
     }
@@ -195,7 +200,7 @@ impl Known {
 }
 
 impl Walk {
-    /// The base of a member, where it was gone through.
+    /// Returns the base of a member, if it was already verified.
     pub(super) fn base_of(&self, member: &Manifest) -> Option<&Known> {
         let name = &member.base.as_ref()?.name;
         self.chain
@@ -203,8 +208,8 @@ impl Walk {
             .rfind(|known| known.manifest.name == *name)
     }
 
-    /// Judges whether a member can be restored: it continues its base, and the chain up to it can be laid
-    /// out as a restore does.
+    /// Checks that a member can be restored: it continues its base, and the files of the chain up
+    /// to it can be determined as in a restore.
     pub(super) fn link(
         &mut self,
         repo: &Repository,
@@ -246,8 +251,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Makes the base of a member the last of the chain, and judges the link to it; says whether the chain
-    /// up to there is sound.
+    /// Makes the base of a member the last one of the chain, and checks the link to it; returns
+    /// whether the chain up to it is sound.
     fn go_to_base(
         &mut self,
         repo: &Repository,
@@ -269,7 +274,7 @@ impl Walk {
         let Some(base) = self.chain.last() else {
             return Ok(false);
         };
-        problems.extend(judge(&base.manifest, member)?);
+        problems.extend(compare(&base.manifest, member)?);
         if !base.sound && problems.is_empty() {
             problems.push(Problem::new(
                 ProblemKind::Chain,
@@ -281,7 +286,8 @@ impl Walk {
         Ok(base.sound)
     }
 
-    /// The chain of a member's base, when that is not where it belongs; empty when it can't be read.
+    /// Reads the chain of a member's base, if that is not in the chain so far; empty if it can't be
+    /// read.
     fn fetched(
         &self,
         repo: &Repository,
@@ -293,7 +299,7 @@ impl Walk {
         };
         let chain = match repo.chain_of(&base.name) {
             Ok(chain) => chain,
-            Err(error) if says_something_of_a_chain(&error) => vec![base],
+            Err(error) if is_chain_fault(&error) => vec![base],
             Err(error) => return Err(error.into()),
         };
         let mut sound = chain::check(&chain).is_ok();
@@ -311,7 +317,7 @@ impl Walk {
     }
 }
 
-const fn says_something_of_a_chain(error: &StoreError) -> bool {
+const fn is_chain_fault(error: &StoreError) -> bool {
     matches!(
         error,
         StoreError::Backup(BackupFault::NotFound { .. })

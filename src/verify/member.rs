@@ -1,4 +1,4 @@
-//! One backup: its manifest, then what it names.
+//! The verification of one backup: its manifest, then its objects.
 
 use super::job::Job;
 use super::links::{Known, Walk};
@@ -8,8 +8,8 @@ use crate::manifest::{BackupName, Manifest, Summary};
 use crate::reader::unwrap;
 use crate::store::{BackupFault, StoreError};
 
-/// Verifies one backup; gives its manifest, if it can be read. `damaged` is what the listing said, `walk`
-/// has the members before it.
+/// Verifies one backup; returns its manifest if it can be read. `damaged` is the reason in the
+/// listing, `walk` has the members before it.
 pub(super) fn verify(
     job: &Job<'_>,
     name: &BackupName,
@@ -34,17 +34,17 @@ pub(super) fn verify(
             ProblemKind::Manifest,
             format!("{name}/lsnap_manifest.json"),
             format!("a manifest with the {}", manifest.digest),
-            format!("{}, says the summary", summary.manifest_digest),
+            format!("{}, as in the summary", summary.manifest_digest),
         ));
     }
     if let Some(summary) = summary {
-        repeated(summary, &manifest, report);
+        compare_summary(summary, &manifest, report);
     }
     let base = walk.base_of(&manifest);
     let readable = key(job, &manifest, base.map(Known::manifest), report)?;
     present::check(job.repo, &manifest, report)?;
     if let (Some(reason), true) = (damaged, report.problems.is_empty()) {
-        // What the listing saw and nothing else did is about the summary.
+        // If only the listing found damage, it is in the summary.
         report.add(Problem::of_finding(
             ProblemKind::Manifest,
             format!("{name}/lsnap_summary.json"),
@@ -74,8 +74,8 @@ fn unreadable(name: &BackupName, error: StoreError) -> Result<Problem, StoreErro
     })
 }
 
-/// The summary is what a listing and the choice of `latest` go by: it says nothing but what the manifest says.
-fn repeated(summary: &Summary, manifest: &Manifest, report: &mut MemberReport) {
+/// Compares the summary with the manifest: listings and the choice of `latest` use the summary.
+fn compare_summary(summary: &Summary, manifest: &Manifest, report: &mut MemberReport) {
     for (field, found, expected) in summary.differences(manifest) {
         report.add(Problem::new(
             ProblemKind::Manifest,
@@ -86,22 +86,24 @@ fn repeated(summary: &Summary, manifest: &Manifest, report: &mut MemberReport) {
     }
 }
 
-/// The dictionary has the setting that its server was made with, and a server with another one doesn't start on it.
+/// Compares the setting with the one in the data dictionary: a server with another value doesn't
+/// start on it.
 fn lower_case(of_base: Option<u8>, manifest: &Manifest, report: &mut MemberReport) {
     report.pages.lower_case = report.pages.lower_case.or(of_base);
-    let said = manifest.server.lower_case_table_names;
-    if let Some(found) = report.pages.lower_case.filter(|found| *found != said) {
+    let recorded = manifest.server.lower_case_table_names;
+    if let Some(found) = report.pages.lower_case.filter(|found| *found != recorded) {
         report.add(Problem::new(
             ProblemKind::Manifest,
             format!("{}/lsnap_manifest.json", manifest.name),
-            format!("lower_case_table_names {said}"),
+            format!("lower_case_table_names {recorded}"),
             format!("{found}, as in the data dictionary"),
         ));
     }
 }
 
-/// Whether the key at hand reads this backup's files, and what is known of its author. Without any key the
-/// digests can be compared all the same, and only what is seen without it is wrong.
+/// Returns whether the key can decrypt this backup's files, and records whether it authenticates
+/// the manifest. Without a key the digests can still be compared, and only problems that are
+/// visible without it are reported.
 fn key(
     job: &Job<'_>,
     manifest: &Manifest,

@@ -1,17 +1,18 @@
-//! Whether backups are what they were when they were made, without the database.
+//! Verifies that backups are unchanged since they were made, without the database.
 //!
-//! | level | looks at | finds |
+//! | level | checks | finds |
 //! |---|---|---|
-//! | [`Level::Present`] | manifests, summaries, one listing of each backup | lost, truncated and foreign objects, an exchanged or changed manifest, a broken chain, whatever else makes a restore refuse before it reads a file |
-//! | [`Level::Data`] | every byte | also wrong bytes of the right length, pages that are damaged or not of that place or time, redo logs with gaps |
-//! | [`Level::Restore`] | a restored server | also what only a server can tell: every table checked, the recorded position |
+//! | [`Level::Present`] | manifests, summaries, one listing of each backup | lost, truncated and foreign objects, an exchanged or changed manifest, a broken chain, everything else for which a restore refuses before it reads a file |
+//! | [`Level::Data`] | every byte | also wrong bytes of the right length, pages that are damaged or of another place or time, redo logs with gaps |
+//! | [`Level::Restore`] | a restored server | also faults that only a server can find: every table is checked, and the recorded position |
 //!
-//! A manifest vouches for its objects by their digests, and for itself by its own, which the summary
-//! repeats; of an encrypted backup, its MAC vouches for the manifest. What can't be noticed is a whole
-//! backup that was exchanged for another of the same name, when it isn't encrypted.
+//! The manifest proves the objects by their digests, and itself by its own digest, which the
+//! summary repeats; for an encrypted backup, the MAC proves the manifest. If a backup isn't
+//! encrypted, its replacement by another complete backup of the same name is not detected.
 //!
-//! Damage is no error but a [`Problem`]: everything is looked at and told. An error means that
-//! something could not be looked at (the store does not answer, there is no room to restore).
+//! Damage is reported as a [`Problem`] instead of an error: all objects are checked, and all
+//! problems are reported. An error means that a check was not possible (the store is not reachable,
+//! there is too little space for a restore).
 
 mod announced;
 mod data;
@@ -45,7 +46,7 @@ use crate::store::{Listed, ListedState, Repository};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// How much is looked at; each level includes those before it.
+/// The extent of a verification; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
     /// Existence and length of every object, and the plan of a restore of every member.
@@ -57,55 +58,57 @@ pub enum Level {
     Restore,
 }
 
-/// Which backups.
+/// The backups to verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which<'a> {
-    /// A backup and all that its restore needs; `latest` for the newest.
+    /// A backup and all that are needed to restore it; `latest` for the newest.
     Named(&'a str),
-    /// Everything in the repository. [`Level::Restore`] restores the newest member of each chain.
+    /// All backups of the repository. [`Level::Restore`] restores the newest member of each chain.
     All,
 }
 
-/// How backups are to be verified.
+/// Options of a verification.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct VerifyOptions {
-    /// How much is looked at.
+    /// The extent of the verification.
     pub level: Level,
-    /// Threads that fetch and check.
+    /// Number of threads that fetch and check.
     pub threads: usize,
-    /// Bytes of fetched objects held at one time.
+    /// Bytes of fetched objects in memory at the same time.
     pub memory: usize,
-    /// What encrypted backups are decrypted with. Without it their bytes are compared with their
-    /// digests, and no more.
+    /// The key of encrypted backups. Without it only their digests are checked.
     pub key: Option<Key>,
-    /// Take backups that the key proves nothing of: plain ones, and those whose MAC has the first form.
+    /// Accept backups that the key doesn't authenticate: plain ones, and those whose MAC has the
+    /// first form.
     pub accept_unauthenticated: bool,
-    /// Where the directory of a restore is made; default: that of temporary files.
+    /// The directory in which the directory of a restore is created; default: that of temporary
+    /// files.
     pub scratch: Option<PathBuf>,
-    /// The programs and the memory of that restore.
+    /// Options of that restore.
     pub test_restore: TestRestoreOptions,
-    /// Ends the verification early.
+    /// Cancels the verification.
     pub cancel: Cancel,
 }
 
-/// The decisions of a caller about the restore of [`Level::Restore`]. The redo log is always applied by a `mysqld`,
+/// Options of the restore of [`Level::Restore`]. The redo log is always applied by a `mysqld`,
 /// which checks every table.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TestRestoreOptions {
-    /// The server program, instead of those on the PATH.
+    /// Path of the server program, instead of those on the PATH.
     pub mysqld: Option<PathBuf>,
-    /// Further options of the recovering server, given last (a keyring, `--lower-case-table-names`).
+    /// Additional options for the recovering server, after all others (a keyring,
+    /// `--lower-case-table-names`).
     pub mysqld_args: Vec<String>,
     /// The owner of the restored files, as in [`RestoreOptions::user`](crate::restore::RestoreOptions::user).
     pub user: Option<String>,
-    /// Bytes of buffer pool of the recovering server.
+    /// Bytes of the recovering server's buffer pool.
     pub use_memory: u64,
-    /// The directory with the server's configuration of its keyring, as in
+    /// The directory with the configuration of the server's keyring, as in
     /// [`RestoreOptions::keyring_config`](crate::restore::RestoreOptions::keyring_config).
     pub keyring_config: Option<PathBuf>,
-    /// Codes of errors of the recovering server's InnoDB (`MY-013589`) that do not fail the restore.
+    /// Error codes of the recovering server's InnoDB (`MY-013589`) that don't fail the restore.
     pub accepted_errors: Vec<String>,
     /// Begin although there may be too little space.
     pub skip_space_check: bool,
@@ -143,7 +146,8 @@ impl Default for VerifyOptions {
 /// Verifies backups of `repo`.
 ///
 /// # Errors
-/// [`VerifyError`]: not found, or something could not be looked at. Damage is in the report.
+/// [`VerifyError`] if the backup was not found, or a check was not possible. Damage is in the
+/// report.
 pub fn verify(
     repo: &Repository,
     which: Which<'_>,

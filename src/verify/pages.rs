@@ -1,4 +1,4 @@
-//! Pages: checksum, number, tablespace, and an LSN that this backup may hold.
+//! The check of pages: checksum, page number, tablespace, and an LSN that this backup can contain.
 
 use super::dictionary;
 use super::report::PageReport;
@@ -13,16 +13,16 @@ use crate::reader::stored::Stored;
 pub(crate) struct PageCheck {
     proof: PageProof,
     pub(crate) page_size: usize,
-    /// Whether it is the data dictionary's.
+    /// True if it is the data dictionary's.
     dictionary: bool,
-    /// Of a delta: only pages from here on belong into it.
+    /// Of a delta: the lowest LSN of its pages.
     floor: Option<Lsn>,
-    /// Where the backup's redo ends: no page can be newer.
+    /// The end of the backup's redo log: no page can be newer.
     last: Lsn,
 }
 
 impl PageCheck {
-    /// What the pages of `stored` must be.
+    /// Creates the checks for the pages of `stored`.
     ///
     /// # Errors
     /// Flags that no server writes; the old doublewrite area could not be read.
@@ -44,7 +44,7 @@ impl PageCheck {
         })
     }
 
-    /// The same for a delta that holds every page of its file, whatever LSN the page has.
+    /// Returns the same checks for a delta with every page of its file, with any LSN.
     pub(super) fn whole(self) -> Self {
         Self {
             floor: Some(Lsn(0)),
@@ -52,7 +52,7 @@ impl PageCheck {
         }
     }
 
-    /// The same for pages that come from several members, the newest of which ends at `last`.
+    /// Returns the same checks for pages of several members, the newest of which ends at `last`.
     pub(crate) fn up_to(self, last: Lsn) -> Self {
         Self {
             floor: None,
@@ -61,10 +61,10 @@ impl PageCheck {
         }
     }
 
-    /// Checks one page, number `number` of its file. The error says what was found and expected.
+    /// Checks page `number` of its file. The error contains what was found and what was expected.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of the page.
     pub(crate) fn check(
         &self,
         number: u64,

@@ -1,4 +1,4 @@
-//! One listing of a backup against its manifest: existence, length, and what does not belong there.
+//! Compares one listing of a backup with its manifest: existence, length, and foreign objects.
 
 use super::report::{MemberReport, Problem, ProblemKind};
 use crate::counted::count;
@@ -6,7 +6,7 @@ use crate::manifest::{Manifest, is_document, object_name, packed, split_object_n
 use crate::store::{Repository, ShortNames, StoreError};
 use std::collections::HashMap;
 
-/// Lists the backup; memory: some bytes for each object of the manifest, which is held anyway.
+/// Lists the backup. Memory: some bytes for each object of the manifest, which is in memory anyway.
 pub(super) fn check(
     repo: &Repository,
     manifest: &Manifest,
@@ -63,7 +63,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Of each file and index: the length of the object, and whether it was in the listing.
+/// For each file and index: the length of the object, and whether it was in the listing.
 type Expected<'m> = HashMap<&'m str, (Vec<u64>, Vec<bool>)>;
 
 /// Reports the objects of the manifest that were not in the listing.

@@ -1,4 +1,4 @@
-//! What was found.
+//! The results of a verification.
 
 use crate::counted::count;
 use crate::innodb::Lsn;
@@ -8,33 +8,34 @@ use crate::restore::{RestoreError, TableFinding};
 use crate::store::{PassedOver, StoreError};
 use serde::Serialize;
 
-/// Problems of one member that are kept: whoever has more needs no longer list.
+/// Number of problems of one member that are kept; a longer list doesn't add information.
 const MOST: u64 = 1000;
 
 /// The result of a verification.
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Every backup that was looked at; in a chain, the full one first.
+    /// Every backup that was verified; in a chain, the full one first.
     pub members: Vec<MemberReport>,
-    /// What was restored, of [`super::Level::Restore`].
+    /// The restores of [`super::Level::Restore`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restored: Vec<Restored>,
-    /// Backups without a manifest: interrupted, or running. They can't be restored, and nothing is lost.
+    /// Backups without a manifest: interrupted, or in progress. They can't be restored, and no
+    /// finished backup is lost.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<BackupName>,
-    /// Backups that xtrabackup made: they have no digests to compare with. `lsnap cloud get` checks the
-    /// CRC of every chunk.
+    /// Backups made by xtrabackup, which have no digests. `lsnap cloud get` checks the CRC of every
+    /// chunk.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub xtrabackups: Vec<BackupName>,
-    /// Streams of lsnap's that were put here: their manifests describe the files of the stream. A restore
-    /// of the extracted stream checks them.
+    /// Streams of lsnap that were uploaded: their manifests describe the files of the stream. A
+    /// restore of the extracted stream checks them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<BackupName>,
-    /// Backups of chains that are being deleted: they are left alone.
+    /// Backups of chains that are being deleted; they are not verified.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub being_deleted: Vec<BackupName>,
-    /// Of `latest`: what is newer than the backup that was taken for it.
+    /// For `latest`: backups that are newer than the chosen one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<PassedOver>,
 }
@@ -45,114 +46,114 @@ pub struct VerifyReport {
 pub struct MemberReport {
     /// Its name.
     pub name: BackupName,
-    /// Full or incremental, when its manifest could be read.
+    /// Full or incremental, if its manifest could be read.
     pub kind: Option<BackupKind>,
-    /// Objects that were looked at.
+    /// Number of objects that were checked.
     pub objects: u64,
-    /// Their bytes: found in the listing, or read.
+    /// Length of these objects in bytes, from the listing or read.
     pub bytes: u64,
-    /// Bytes that were read and compared.
+    /// Number of bytes that were read and compared.
     pub read_bytes: u64,
-    /// Encrypted files of which only the digests were compared, because no key was given.
+    /// Number of encrypted files of which only the digests were compared, because no key was given.
     pub sealed_files: u64,
-    /// Whether a holder of the key wrote its manifest; `None` when that could not be read.
+    /// True if its manifest is proven to be written with the key; `None` if it could not be read.
     pub authentication: Option<Authentication>,
     /// The pages that were checked.
     pub pages: PageReport,
-    /// What the server's dictionary had when it was made, and what of that it lacks; `None` in backups of
-    /// lsnaps that didn't look.
+    /// The tablespaces in the server's dictionary at the time of the backup, and those that the
+    /// backup lacks; `None` in backups of versions that didn't read them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dictionary: Option<Dictionary>,
-    /// What is wrong.
+    /// The problems that were found.
     pub problems: Vec<Problem>,
-    /// Problems that are not in the list, because there are too many.
+    /// Number of problems that are not in the list, because there are too many.
     pub more_problems: u64,
 }
 
-/// Whether a holder of the key wrote a backup's manifest.
+/// True if a backup's manifest is proven to be written with the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Authentication {
-    /// It is not encrypted, so nothing proves that.
+    /// It is not encrypted, so there is no proof.
     NotEncrypted,
-    /// Its MAC fits the key.
+    /// Its MAC is right.
     Proven,
-    /// The MAC proves nothing, or not all; the caller accepted that.
+    /// The MAC doesn't prove anything, or not everything; the caller accepted that.
     Accepted,
     /// Its MAC could not be checked without the key, or is wrong.
     NotAuthenticated,
 }
 
-/// How pages turned out.
+/// The results of the checks of pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PageReport {
-    /// Checksum, number and space right.
+    /// Pages whose checksum, page number and space id are right.
     pub verified: u64,
-    /// All zero.
+    /// Pages of zeros only.
     pub zero: u64,
-    /// Encrypted by the server: only their headers could be checked.
+    /// Pages that the server encrypted: only their headers could be checked.
     pub unverifiable: u64,
-    /// Of the old doublewrite area, not looked at.
+    /// Pages of the old doublewrite area, which are not checked.
     pub skipped: u64,
-    /// The newest LSN of any of them.
+    /// The newest LSN of these pages.
     pub max_lsn: Lsn,
-    /// `lower_case_table_names` as the dictionary's own pages have it, where they are among these.
+    /// `lower_case_table_names` in the pages of the dictionary, if it is in these pages.
     #[serde(skip)]
     pub(crate) lower_case: Option<u8>,
 }
 
-/// Something that is not as it should be.
+/// A difference between a backup and its expected state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// What sort.
+    /// Its kind.
     pub kind: ProblemKind,
-    /// The object, by its key; or the file or backup that it is about.
+    /// The key of the object, or the file or backup concerned.
     pub object: String,
-    /// What was found.
+    /// The found value.
     pub found: String,
-    /// What was expected.
+    /// The expected value.
     pub expected: String,
 }
 
-/// Sorts of problems.
+/// Kinds of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProblemKind {
-    /// An object is not there.
+    /// An object is missing.
     Missing,
     /// An object has another length.
     Length,
-    /// An object that the manifest does not know.
+    /// An object is not in the manifest.
     Foreign,
-    /// The manifest or the summary is not what was written.
+    /// The manifest or the summary was changed.
     Manifest,
-    /// The key does not fit, or somebody without it changed the manifest.
+    /// The key is wrong, or the manifest was changed without the key.
     Key,
-    /// Bytes of an object are not what was written, or not what they should have been.
+    /// Bytes of an object were changed, or were wrong when they were stored.
     Content,
-    /// A page is damaged, or not of this place or time.
+    /// A page is damaged, or of another place or time.
     Page,
     /// A member does not continue the one before it.
     Chain,
-    /// It could not be restored, or the restored server found something.
+    /// It could not be restored, or the restored server found an error.
     Restore,
 }
 
-/// The result of a verification in a word; a later one is the graver.
+/// The result of a verification as one value; later values are more severe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Everything was verified, and nothing is wrong.
+    /// Everything was verified, without a problem.
     Sound,
-    /// There was no backup.
+    /// There are no backups.
     Empty,
-    /// Nothing is wrong, but a backup was not verified or not authenticated.
+    /// No problem was found, but a backup was not verified or not authenticated.
     NotVerified,
     /// Only the key is wrong.
     Key,
-    /// A chain is broken and otherwise sound.
+    /// A chain is broken, and there is no other damage.
     ChainBroken,
     /// Damage was found.
     Damaged,
@@ -163,22 +164,22 @@ pub enum Outcome {
 pub struct Restored {
     /// The backup.
     pub name: BackupName,
-    /// Tables that the server checked.
+    /// Number of tables that the server checked.
     pub tables: usize,
-    /// Whether the server's `gtid_executed` was compared with the recorded one, and equal.
+    /// True if the server's `gtid_executed` was compared with the recorded one, and is equal.
     pub gtid_verified: bool,
-    /// What was wrong.
+    /// The problems that were found.
     pub problems: Vec<Problem>,
 }
 
 impl VerifyReport {
-    /// All problems.
+    /// Returns all problems.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         let members = self.members.iter().flat_map(|m| &m.problems);
         members.chain(self.restored.iter().flat_map(|r| &r.problems))
     }
 
-    /// Backups that are there and were not looked at.
+    /// Returns the backups in the repository that were not verified.
     pub fn not_verified(&self) -> impl Iterator<Item = &BackupName> {
         let others = self.xtrabackups.iter().chain(&self.being_deleted);
         let looked_at = |name: &BackupName| self.members.iter().any(|m| m.name == *name);
@@ -190,13 +191,14 @@ impl VerifyReport {
         self.streams.iter().chain(others).chain(in_doubt)
     }
 
-    /// Backups of which nobody knows whether a holder of the key made them.
+    /// Returns the backups that are not proven to be made with the key.
     pub fn not_authenticated(&self) -> impl Iterator<Item = &BackupName> {
         let open = |m: &&MemberReport| m.authentication == Some(Authentication::NotAuthenticated);
         self.members.iter().filter(open).map(|m| &m.name)
     }
 
-    /// Returns the result in a word: the gravest of the problems, or what else keeps the backups from being sound.
+    /// Returns the result as one value: that of the most severe problem, or the reason why the
+    /// backups are not sound.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         let found = |problem: &Problem| match problem.kind {
@@ -272,7 +274,7 @@ impl Problem {
         }
     }
 
-    /// Made of a finding.
+    /// Creates a problem from a finding.
     pub(super) fn of_finding(
         kind: ProblemKind,
         object: impl Into<String>,
@@ -283,7 +285,7 @@ impl Problem {
         Self::new(kind, object, found, expected)
     }
 
-    /// What an error says of stored bytes; the error again when it is about something else.
+    /// Creates a problem from an error about stored bytes; returns other errors.
     pub(super) fn of_store(error: StoreError) -> Result<Self, StoreError> {
         Ok(match error {
             StoreError::Damaged { object, what } => {
@@ -309,7 +311,7 @@ impl Problem {
         })
     }
 
-    /// The same for an error of the reader.
+    /// Does the same for an error of the reader.
     pub(super) fn of_read(error: ReadError) -> Result<Self, ReadError> {
         Ok(match error {
             ReadError::Store(error) => return Self::of_store(*error).map_err(Into::into),
@@ -349,7 +351,7 @@ impl Problem {
         })
     }
 
-    /// The same for an error of a restore.
+    /// Does the same for an error of a restore.
     pub(super) fn of_restore(error: RestoreError) -> Result<Self, RestoreError> {
         match error {
             RestoreError::Read(error) => Self::of_read(error).map_err(Into::into),

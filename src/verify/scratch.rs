@@ -1,5 +1,5 @@
-//! The last proof: a restore into a directory that is removed again, with a server that checks every
-//! table and says how far it is.
+//! The restore of a verification, into a directory that is removed afterwards, with a server that
+//! checks every table and reports its position.
 
 use super::report::{Problem, ProblemKind, Restored};
 use super::{VerifyError, VerifyOptions};
@@ -11,8 +11,8 @@ use crate::restore::{ApplierChoice, RestoreError, RestoreOptions};
 use crate::store::Repository;
 use std::path::PathBuf;
 
-/// Restores `name` into a new directory, and removes it whatever comes of it. The directories of verifications that
-/// were killed are removed before.
+/// Restores `name` into a new directory, and removes it in any case. The directories of killed
+/// verifications are removed first.
 pub(super) fn restore(
     repo: &Repository,
     name: &BackupName,
@@ -21,11 +21,11 @@ pub(super) fn restore(
 ) -> Result<Restored, VerifyError> {
     let place = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let refuse = |path: PathBuf| move |source| VerifyError::Scratch { path, source };
-    // The server of the restore may run as another user: it gets through to its own directory.
+    // The server of the restore may run as another user, which must be able to enter its directory.
     let made = ScratchDir::make(&place, "lsnap-verify-").map_err(refuse(place.clone()))?;
     let chosen = &options.test_restore;
     let wanted = RestoreOptions {
-        // xtrabackup leaves no server to ask
+        // After xtrabackup there is no running server to query.
         applier: ApplierChoice::Mysqld,
         threads: options.threads,
         memory: options.memory,
@@ -67,7 +67,8 @@ pub(super) fn restore(
     Ok(restored)
 }
 
-/// What a failed restore says of the backup; the error again when it says something of this machine.
+/// Converts an error of the restore that concerns the backup into a problem; returns errors that
+/// concern this machine.
 fn failed(name: &BackupName, error: RestoreError) -> Result<Problem, RestoreError> {
     match error {
         error @ (RestoreError::Applier { .. }

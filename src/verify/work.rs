@@ -1,4 +1,4 @@
-//! What the workers of one member share, and how they report what they find.
+//! The values that the workers of one member share, and the reporting of problems.
 
 use super::report::{MemberReport, PageReport, Problem, ProblemKind};
 use crate::locked::Locked;
@@ -11,20 +11,21 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-/// Receives the bytes of an object, with their offset in the file.
+/// Receives bytes of an object with their offset in the file.
 type Receiver<'p> = dyn FnMut(u64, &[u8]) -> Result<(), ReadError> + 'p;
 
-/// What the workers of one member share.
+/// The values that the workers of one member share.
 pub(super) struct Work<'a> {
     pub(super) fetcher: Fetcher<'a>,
     pub(super) report: Mutex<&'a mut MemberReport>,
-    /// Files that are encrypted are looked into.
+    /// True if the content of encrypted files is checked.
     pub(super) readable: bool,
-    /// The tablespace files of the base, where they are known.
+    /// The tablespace files of the base, if they are known.
     pub(super) base: Option<&'a Spaces>,
-    /// Every page that was changed before the base ended was on the disk when this copy began.
+    /// True if every page that was changed before the end of the base was on the disk when this
+    /// copy began.
     pub(super) settled: bool,
-    /// What the manifest says of tablespaces, by their names.
+    /// The tablespaces of the manifest, by their names.
     pub(super) spaces: HashMap<&'a str, &'a SpaceFile>,
 }
 
@@ -34,8 +35,8 @@ impl Work<'_> {
         report.add(problem);
     }
 
-    /// Tells what an error says of stored bytes; one about something else ends the work.
-    pub(super) fn tell(&self, stored: Stored<'_>, error: ReadError) -> Result<(), ReadError> {
+    /// Records an error about stored bytes as a problem; other errors end the work.
+    pub(super) fn record(&self, stored: Stored<'_>, error: ReadError) -> Result<(), ReadError> {
         let mut problem = Problem::of_read(error)?;
         if !problem.object.starts_with(stored.manifest.name.as_str()) {
             problem.object = format!("{}/{}", stored.manifest.name, problem.object);
@@ -49,7 +50,7 @@ impl Work<'_> {
         report.pages.merge(pages);
     }
 
-    /// Looks at every object of a file, beside each other.
+    /// Calls `look` for every object of a file, concurrently.
     pub(super) fn objects(
         &self,
         stored: Stored<'_>,
@@ -58,10 +59,10 @@ impl Work<'_> {
         let indices = 0..stored.entry.objects.len();
         indices
             .into_par_iter()
-            .try_for_each(|index| look(index).or_else(|error| self.tell(stored, error)))
+            .try_for_each(|index| look(index).or_else(|error| self.record(stored, error)))
     }
 
-    /// Fetches an object and hands its bytes over.
+    /// Fetches an object and passes its bytes to `place`.
     pub(super) fn bytes(
         &self,
         stored: Stored<'_>,
@@ -81,12 +82,12 @@ impl Work<'_> {
     }
 }
 
-/// The key of an object, and of one in a pack the file.
+/// Returns the key of an object, with the file if it is in a pack.
 pub(super) fn key(stored: Stored<'_>, index: usize) -> String {
     packed::named(&stored.manifest.name, stored.entry, index as u64)
 }
 
-/// Names the object in an error that names only its file.
+/// Adds the key of the object to an error that has only its file.
 pub(super) fn locate(stored: Stored<'_>, index: usize, error: ReadError) -> ReadError {
     error.of_object(|| key(stored, index))
 }

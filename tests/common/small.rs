@@ -1,7 +1,7 @@
 //! Backups without a server: one file of 1000 bytes as one object, and its manifest.
 
 use bytes::Bytes;
-use lsnap::innodb::{Lsn, PageSize};
+use lsnap::innodb::Lsn;
 use lsnap::manifest::{
     BackupKind, BackupName, BaseRef, FileEntry, FileRole, LsnRange, Manifest, ServerIdentity,
     StoredPath,
@@ -32,6 +32,11 @@ pub fn begin(
     Ok((upload, file))
 }
 
+/// Returns the server of `testdata/server.json`, which the crate's own tests use too.
+fn server() -> ServerIdentity {
+    serde_json::from_str(include_str!("../../testdata/server.json")).unwrap()
+}
+
 /// Returns the manifest of a backup that ends at LSN `to`: full, or an incremental of `base`. Its
 /// time is now.
 pub fn manifest(name: &BackupName, base: Option<&Manifest>, to: u64, file: FileEntry) -> Manifest {
@@ -47,18 +52,7 @@ pub fn manifest(name: &BackupName, base: Option<&Manifest>, to: u64, file: FileE
         }),
         started_at: chrono::Utc::now(),
         finished_at: chrono::Utc::now(),
-        server: ServerIdentity {
-            uuid: SERVER.to_owned(),
-            version: "9.7.4".to_owned(),
-            flavor: "MySQL".to_owned(),
-            hostname: "db1".to_owned(),
-            page_size: PageSize::DEFAULT,
-            redo_format: 6,
-            redo_creator: "MySQL 9.7.4".to_owned(),
-            redo_log_uuid: 7,
-            data_file_path: "ibdata1:12M:autoextend".to_owned(),
-            lower_case_table_names: 0,
-        },
+        server: server(),
         lsn: LsnRange {
             from_lsn,
             scan_floor: from_lsn,

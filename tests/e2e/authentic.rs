@@ -187,7 +187,7 @@ fn extracted(world: &World) {
         "--remove-original",
     ])
     .ok();
-    plan(&[&full], &key).refused(12, &["lies decrypted", "--accept-unauthenticated"]);
+    plan(&[&full], &key).refused(12, &["is decrypted in", "--accept-unauthenticated"]);
     plan(&[&full], &[]).ok();
     // Or can remove the manifest.
     std::fs::remove_file(full.join("lsnap_manifest.json")).unwrap();
@@ -237,7 +237,7 @@ fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
     let accepting = [&key[..], &["--accept-unauthenticated", "--print-plan"]].concat();
     let plan = world.restore(sealed, &plain, "plain", &accepting).ok();
     assert!(
-        plan.stdout.contains("nothing proves who made it"),
+        plan.stdout.contains("its creator is unknown"),
         "{}",
         plan.stdout
     );

@@ -384,7 +384,7 @@ fn configuration_that_names_other_files(attack: &Attack) {
         });
         spaces.next().unwrap().name = name.to_owned();
         let _restored = forged.finish();
-        attack.refused("tablespace", 13, &["no name of a tablespace"]);
+        attack.refused("tablespace", 13, &["not the name of a tablespace"]);
     }
 }
 

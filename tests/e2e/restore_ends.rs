@@ -77,7 +77,7 @@ fn a_schema_called_aux_and_a_restore_that_is_interrupted() {
     script(&noisy, &body);
     let other = room.path().join("other");
     restore_with(&noisy, &repository, &full.name, &other, &[])
-        .refused(1, &["MY-019999", "--accept-error MY-019999"]);
+        .refused(1, &["MY-019999", "add MY-019999 to --accept-error"]);
     let accept = ["--accept-error", "MY-019999"];
     let said = restore_with(&noisy, &repository, &full.name, &other, &accept).ok();
     assert!(said.stdout.contains("MY-019999"), "{}", said.stdout);
@@ -109,7 +109,7 @@ fn a_schema_called_aux_and_a_restore_that_is_interrupted() {
     for option in ["--datadir=/x", "--loose_log_bin=/x", "--socket=/x"] {
         let option = format!("--mysqld-arg={option}");
         restore_with(&mysqld, &repository, &full.name, &other, &[&option])
-            .refused(2, &["lsnap itself sets"]);
+            .refused(2, &["of the recovering server; remove the option"]);
     }
 
     interrupted(room.path(), &repository, &full.name, &mysqld);
@@ -263,7 +263,7 @@ fn verification_that_is_killed(room: &Path, repository: &Path, name: &str, mysql
     );
     // Some tables of this server are not intact.
     lsnap::said(verify(mysqld).output().unwrap())
-        .refused(13, &["left by an lsnap that was killed", "tables checked"]);
+        .refused(13, &["which a killed lsnap left behind", "tables checked"]);
     assert_eq!(left(), 0);
 }
 

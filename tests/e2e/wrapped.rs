@@ -26,7 +26,7 @@ fn a_chain_of_compressed_and_encrypted_members() {
         &journey.source.datadir().join("shop"),
     );
     refused_without_the_key(&journey);
-    changed_by_somebody_without_the_key(&journey, &sealed);
+    changed_without_the_key(&journey, &sealed);
 
     sealed.prove(&journey, 2);
     out_of_directories(&journey, &sealed);
@@ -102,7 +102,7 @@ fn refused_without_the_key(journey: &Journey) {
 }
 
 /// A manifest whose digest was corrected, but not its MAC.
-fn changed_by_somebody_without_the_key(journey: &Journey, sealed: &Sealed) {
+fn changed_without_the_key(journey: &Journey, sealed: &Sealed) {
     let name = &journey.members[0].name;
     let path = journey
         .repository()
@@ -114,7 +114,7 @@ fn changed_by_somebody_without_the_key(journey: &Journey, sealed: &Sealed) {
     let target = journey.path().join("forged");
     sealed
         .try_restore(journey, name, &target)
-        .refused(12, &["changed by somebody"]);
+        .refused(12, &["changed without the key"]);
     std::fs::write(&path, whole).unwrap();
 }
 

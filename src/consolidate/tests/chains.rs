@@ -6,9 +6,9 @@ use crate::restore::tests::model::{step, walk};
 use crate::restore::tests::packed::Packed;
 use proptest::prelude::*;
 
-/// A table that little of changes: most objects are copied, in the right place each.
+/// A table with few changes: most objects are copied, each to the right position.
 #[test]
-fn what_did_not_change_is_copied() {
+fn unchanged_objects_are_copied() {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 300, 50));
@@ -23,16 +23,16 @@ fn what_did_not_change_is_copied() {
     let report = made(&world.repo, &world.chain[3], &options);
     equal(&mut world, 3, &report, &spaces);
     sound(&world.repo, &report.name);
-    // 100 objects of the table, 3 of them changed; 34 of the one that stands still; the small ones.
+    // 100 objects of the table, 3 of them changed; 34 of the unchanged table; the small ones.
     assert!(report.copied_objects >= 97 + 34, "{report:?}");
     let fetched = report.fetched_bytes;
     assert!(fetched < 40 * P as u64, "{fetched} bytes fetched");
 }
 
-/// A table that a member lacks, with the pages that it had before: all of it is in the delta of the member in
-/// which it is back.
+/// A table that one member lacks, with its old pages: all of it is in the delta of the member that
+/// has it again.
 #[test]
-fn a_tablespace_that_was_away() {
+fn a_tablespace_with_a_gap() {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 20, 50));
@@ -51,7 +51,7 @@ fn a_tablespace_that_was_away() {
 }
 
 #[test]
-fn it_is_a_full_backup_in_every_word() {
+fn the_new_backup_has_all_properties_of_a_full_backup() {
     let mut world = World::new();
     let mut spaces = system();
     world.backup(&spaces);
@@ -96,9 +96,10 @@ fn it_is_a_full_backup_in_every_word() {
     assert_eq!(checkpoints.to_lsn, member.lsn.to_lsn);
 }
 
-/// Incremental-forever: a full backup once, then only incrementals; the old chain goes each round.
+/// Incremental-forever: one full backup, then only incrementals; the old chain is deleted in each
+/// round.
 #[test]
-fn incrementals_go_on_from_it() {
+fn incrementals_continue_the_new_backup() {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 60, 50));
@@ -138,8 +139,8 @@ fn incrementals_go_on_from_it() {
     }
 }
 
-/// Many workers lay the small tables of a long chain together: each window of each member's packs is fetched
-/// about once, though not all of them are kept.
+/// Many workers merge the small tables of a long chain: each window of each member's packs is
+/// fetched about once, although not all of them are kept.
 #[test]
 fn workers_read_from_the_same_windows() {
     const LAST: usize = 15;
@@ -155,10 +156,10 @@ fn workers_read_from_the_same_windows() {
     equal(&mut packed.world, LAST, &report, &packed.spaces);
 }
 
-/// Small tables share objects in the new backup too, whether they come as they were out of a pack (a chain
-/// of one) or laid together; or none of them does.
+/// Small tables share objects in the new backup too, both if they are copied from a pack (a chain
+/// of one member) and if they are merged; or none of them does.
 #[test]
-fn small_tables_go_from_packs_into_packs() {
+fn small_tables_are_copied_from_packs_into_packs() {
     const TABLES: usize = 200;
     for last in [0, 2] {
         let mut packed = Packed::chain(TABLES as u32, last + 1);
@@ -196,7 +197,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_restores_to_what_the_member_restores_to(
+    fn it_restores_to_the_same_files_as_the_member(
         steps in proptest::collection::vec(step(), 1..60),
         object_pages in 1usize..20,
         packs in 0u32..32,
@@ -210,7 +211,7 @@ proptest! {
             let mut options = options(number);
             options.range_bytes = range * P;
             options.window_pages = window;
-            // Less than one worker: no cache to speak of.
+            // Less than one worker needs: there is hardly any cache.
             options.memory = memory.max(8 << 20);
             options.pack_small_files = if pack { PackChoice::On } else { PackChoice::Off };
             let report = made(&world.repo, &world.chain[number].clone(), &options);

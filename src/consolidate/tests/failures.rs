@@ -31,8 +31,8 @@ fn faulty(world: &World) -> (Arc<Faulty>, Repository) {
     (store, repo)
 }
 
-/// Whatever call fails, nothing new looks finished, the chain is untouched, and the same command
-/// succeeds afterwards.
+/// Whichever call fails, there is no new finished backup, the chain is unchanged, and the same
+/// command succeeds afterwards.
 #[test]
 fn every_call_to_the_store_may_fail() {
     let world = world();
@@ -64,7 +64,8 @@ fn every_call_to_the_store_may_fail() {
                 let finished =
                     |l: &&crate::store::Listed| matches!(l.state, ListedState::Finished(_));
                 assert!(new.filter(finished).is_none(), "call {nth}: {error}");
-                // What an abort could not remove is an unfinished backup that has to be deleted.
+                // If an abort could not remove all objects, there is an unfinished backup that has
+                // to be deleted.
                 if new.is_some() {
                     world.remove(&[name]);
                 }
@@ -79,14 +80,14 @@ fn every_call_to_the_store_may_fail() {
     assert!(failed > 30, "only {failed} calls failed");
 }
 
-/// Then objects come and go through here, and are compared with their digests on the way.
+/// Objects are then copied through this process, and their digests are checked.
 #[test]
 fn a_store_that_cannot_copy() {
     let world = world();
     let (store, repo) = faulty(&world);
     store.set(|f| f.no_copy = true);
     let before = files_below(&world.dir.path().join("repo"));
-    // An object of the image that no delta touches.
+    // An object of the image without a page in a delta.
     store.set(|f| f.flip = Some("db/t.ibd.00000000000000000004".to_owned()));
     let error = consolidate(&repo, "latest", &options(1), &Silent).unwrap_err();
     assert!(error.to_string().contains("digest found"), "{error}");
@@ -98,7 +99,7 @@ fn a_store_that_cannot_copy() {
 }
 
 #[test]
-fn a_damaged_member_ends_it() {
+fn a_damaged_member_is_an_error() {
     let world = world();
     let object = world.object(1, "db/t.ibd.delta", 1);
     let mut bytes = std::fs::read(&object).unwrap();
@@ -115,7 +116,7 @@ fn a_damaged_member_ends_it() {
 }
 
 #[test]
-fn it_stops_when_told() {
+fn it_stops_when_cancelled() {
     let world = world();
     let options = options(1);
     options.cancel.cancel();
@@ -126,7 +127,7 @@ fn it_stops_when_told() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_left_alone() {
+fn an_existing_name_is_not_overwritten() {
     let world = world();
     let mut options = options(1);
     options.name = Some(world.chain[0].name.clone());

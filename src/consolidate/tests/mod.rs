@@ -1,4 +1,4 @@
-//! The new full backup against the member it was made of: random chains, wrapped members, failures.
+//! Compares the new full backup with its source member: random chains, wrapped members, failures.
 
 mod chains;
 mod failures;
@@ -26,7 +26,7 @@ fn made(repo: &Repository, of: &Manifest, options: &ConsolidateOptions) -> Conso
     consolidate(repo, of.name.as_str(), options, &Silent).unwrap()
 }
 
-/// Restores both and compares every file but those that say which backup it is.
+/// Restores both and compares every file except for those with the identity of the backup.
 fn equal(world: &mut World, number: usize, report: &ConsolidateReport, spaces: &[Space]) {
     let member = world.merge(number).unwrap();
     member.expect(spaces);
@@ -43,7 +43,7 @@ fn equal(world: &mut World, number: usize, report: &ConsolidateReport, spaces: &
     assert!(both[0] == both[1], "the restored directories differ");
 }
 
-/// Nothing that `verify --data` would say anything of.
+/// Checks that `verify` with `Level::Data` finds no problem.
 fn sound(repo: &Repository, name: &BackupName) {
     let options = VerifyOptions {
         level: Level::Data,

@@ -1,13 +1,14 @@
-//! Compression put on, kept and taken off. Encrypted chains are in `tests/e2e/consolidate.rs`.
+//! Compression added, kept and removed. Encrypted chains are in `tests/e2e/consolidate.rs`.
 
 use super::{equal, made, options, sound};
 use crate::codec::Compression;
 use crate::consolidate::Compress;
 use crate::reader::fixture::{Space, World, start_of, system};
 
-/// A compressed full backup, a plain incremental on it, and full backups of both kinds out of these.
+/// A compressed full backup, a plain incremental of it, and full backups of both kinds made from
+/// these.
 #[test]
-fn compression_is_put_on_kept_and_taken_off() {
+fn compression_is_added_kept_and_removed() {
     let (lz4, zstd) = (Compression::Lz4, Compression::Zstd { level: 3 });
     let mut world = World::new();
     let mut spaces = system();
@@ -41,14 +42,15 @@ fn compression_is_put_on_kept_and_taken_off() {
             .find(|f| f.plain_path() == "db/t.ibd")
             .unwrap();
         let expected = match compress {
-            // the member that it is made of is not compressed
+            // The source member is not compressed.
             Compress::Keep | Compress::Not => None,
             Compress::With(how) => Some(how.into()),
         };
         let found = table.wrapping.clone().and_then(|w| w.compression);
         assert_eq!(found, expected);
         if compress == Compress::With(lz4) {
-            // Up to the range that changed, and both system tablespaces, which did not.
+            // The objects up to the changed range, and both system tablespaces, which did not
+            // change.
             assert!(report.copied_objects >= 10 + 2, "{report:?}");
         }
     }

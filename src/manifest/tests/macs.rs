@@ -1,4 +1,4 @@
-//! The MAC of a manifest: whatever is changed by somebody who has no key is seen.
+//! The MAC of a manifest: every change without the key is detected.
 
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};
 use crate::manifest::fixture::{full_name, incr_name, manifest};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const KEY: [u8; 32] = [7; 32];
 
-/// A manifest in which every optional field is there.
+/// Returns a manifest with every optional field.
 fn whole() -> Manifest {
     let base = manifest(&full_name(0), None, 100, Vec::new());
     let name = incr_name(&base.name, 60);
@@ -64,7 +64,7 @@ fn whole() -> Manifest {
     }
 }
 
-/// A document with these fields: digest and MAC first, then the rest as it is given.
+/// Returns a document with these fields: digest and MAC first, then `fields` unchanged.
 fn document_of(fields: &str, mac: Option<&str>) -> String {
     let mac = mac.map_or(String::new(), |mac| format!("\"mac\":\"{mac}\","));
     let zeros = "0".repeat(64);
@@ -73,18 +73,18 @@ fn document_of(fields: &str, mac: Option<&str>) -> String {
     text.replacen(&zeros, &digest, 1)
 }
 
-/// The fields of a value but for digest and MAC, without the brace before them.
+/// Returns the fields of a value without digest, MAC and the opening brace.
 fn fields_of(value: &Value) -> String {
     value.to_string()[1..].to_owned()
 }
 
-/// A genuine document: its value without digest and MAC, and its MAC.
+/// Returns an authenticated document: its value without digest and MAC, and its MAC.
 fn genuine() -> (Value, String) {
     let mut manifest = whole();
     manifest.authenticate(&KEY).unwrap();
     let mut value = serde_json::to_value(&manifest).unwrap();
     value.as_object_mut().unwrap().remove("mac");
-    // What a holder of the key would have put before just these bytes.
+    // The MAC that the key gives for exactly these bytes.
     let placeholder = format!("blake3-keyed-2:{}", "0".repeat(64));
     let text = document_of(&fields_of(&value), Some(&placeholder));
     let hash = document::hash_without_digits(text.as_bytes()).unwrap();
@@ -96,7 +96,7 @@ fn verdict(text: &str) -> Result<Authenticity, Finding> {
     Ok(parse_manifest(text.as_bytes())?.authenticity(&[KEY]))
 }
 
-/// Every way to change one thing in the value.
+/// Returns all values that differ from `value` in one place.
 fn changes(value: &Value) -> Vec<Value> {
     let mut out = Vec::new();
     match value {
@@ -109,7 +109,7 @@ fn changes(value: &Value) -> Vec<Value> {
                 json!(format!("{text}0")),
                 json!(format!("{}{last}", &text[..text.len() - 1])),
             ]);
-            // the other values of an enum
+            // The other values of an enum.
             for word in [
                 "full",
                 "incremental",
@@ -172,7 +172,7 @@ fn changes(value: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn every_change_of_every_field_is_seen() {
+fn every_change_of_a_field_is_detected() {
     let (value, mac) = genuine();
     assert_eq!(
         verdict(&document_of(&fields_of(&value), Some(&mac))),
@@ -184,7 +184,7 @@ fn every_change_of_every_field_is_seen() {
     for changed in changes {
         let text = document_of(&fields_of(&changed), Some(&mac));
         match verdict(&text) {
-            // it contradicts itself
+            // The manifest contradicts itself.
             Err(_) => {}
             Ok(Authenticity::Wrong) => read += 1,
             Ok(other) => panic!("{other:?}: {text}"),
@@ -194,7 +194,7 @@ fn every_change_of_every_field_is_seen() {
 }
 
 #[test]
-fn bytes_count_and_not_meanings() {
+fn the_mac_covers_bytes_instead_of_values() {
     let (value, mac) = genuine();
     let fields = fields_of(&value);
     for other in [
@@ -205,7 +205,7 @@ fn bytes_count_and_not_meanings() {
         let text = document_of(&other, Some(&mac));
         assert_eq!(verdict(&text), Ok(Authenticity::Wrong), "{text}");
     }
-    // a MAC in another place proves nothing, nor does another one in its place
+    // A MAC at another position does not prove anything, nor does another one at its position.
     let elsewhere = format!("{},\"mac\":\"{mac}\"}}", &fields[..fields.len() - 1]);
     assert_eq!(
         verdict(&document_of(&elsewhere, None)),
@@ -229,7 +229,7 @@ fn bytes_count_and_not_meanings() {
 }
 
 #[test]
-fn another_key_gives_another_mac_and_the_first_form_is_known() {
+fn another_key_gives_another_mac_and_the_first_form_is_read() {
     let mut manifest = whole();
     manifest.authenticate(&KEY).unwrap();
     assert_eq!(manifest.authenticity(&[KEY]), Authenticity::Proven);
@@ -241,7 +241,7 @@ fn another_key_gives_another_mac_and_the_first_form_is_known() {
     let first = format!("blake3-keyed:{}", whole().first_mac(&KEY).to_hex());
     let text = document_of(&fields, Some(&first));
     assert_eq!(verdict(&text), Ok(Authenticity::FirstForm));
-    // what it didn't cover
+    // A field that it didn't cover.
     value["files"][3]["role"]["role"] = json!("metadata");
     let text = document_of(&fields_of(&value), Some(&first));
     assert_eq!(verdict(&text), Ok(Authenticity::FirstForm));

@@ -1,4 +1,4 @@
-//! Tests of manifests that need more than one of the module's files.
+//! Tests of manifests that involve several files of the module.
 
 mod macs;
 mod pinned;

@@ -1,4 +1,4 @@
-//! The manifests in `testdata/manifest`, which released versions wrote: they are read, and written again byte for byte.
+//! The manifests in `testdata/manifest`, which released versions wrote, are read and written again without a difference.
 
 use crate::manifest::{Manifest, Summary, parse_manifest};
 use serde_json::Value;
@@ -17,13 +17,13 @@ fn manifests_of_testdata_are_written_as_they_were_read() {
         let value: Value = serde_json::from_str(&text).unwrap();
         let manifest: Manifest = serde_json::from_str(&text).unwrap();
         manifest.check().unwrap();
-        // A MAC of the first form stood at the end; since then it stands first.
+        // A MAC of the first form was the last field; now it is the first.
         let unmarked = Manifest {
             mac: None,
             ..manifest.clone()
         };
         let written = serde_json::to_string(&unmarked).unwrap();
-        // The digest of the document is put before the rest when it is sealed.
+        // The digest of the document is added as the first field when it is sealed.
         let rest = text.trim_end().split_once("\",").unwrap().1;
         let rest = match rest.split_once(",\"mac\":\"") {
             Some((before, after)) => before.to_owned() + after.split_once('"').unwrap().1,

@@ -7,12 +7,14 @@ use crate::restore::data_files;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// With native AIO a shutdown takes half a second longer: each I/O thread looks only so often whether it is to
-/// end (seen with 9.7.4 under strace; `os0file.cc` has the time-out). Pages of more redo than this, in bytes,
-/// are read in batches, where the depth of its queue is worth more.
+/// Redo log length in bytes below which native AIO is turned off. With it, a shutdown takes half a
+/// second longer, because each I/O thread checks only at intervals whether it must end (seen with
+/// 9.7.4 under strace; `os0file.cc` has the timeout). With more redo, pages are read in batches,
+/// which benefit from the depth of its queue.
 const LITTLE_REDO: u64 = 64 << 20;
 
-/// The command line, but for the account and a person's own options. Options that not every supported release knows are `--loose-` ones.
+/// Returns the command line without the account and the caller's own options. Options that some
+/// supported releases don't know have the prefix `--loose-`.
 pub(super) fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsString>, RestoreError> {
     let server = &run.manifest.server;
     let mut arguments: Vec<OsString> = vec!["--no-defaults".into()];
@@ -30,7 +32,8 @@ pub(super) fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsStrin
     path("--socket=", &paths.socket);
     path("--pid-file=", &paths.pid);
     path("--log-error=", &paths.log);
-    // Where the names in the source's tables of replicas and channels are looked for.
+    // The directory in which the server looks up names of the source's tables of replicas and
+    // channels.
     path("--relay-log=", &paths.temporary.join("relay"));
     path("--relay-log-index=", &paths.temporary.join("relay.index"));
     let data_file_path = data_files::of(run.manifest)?;
@@ -41,7 +44,7 @@ pub(super) fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsStrin
     for option in [
         "--log-error-verbosity=3",
         "--skip-networking",
-        // Nothing is removed that an index names.
+        // The server must not remove files that are in an index.
         "--binlog-expire-logs-seconds=0",
         "--loose-binlog-expire-logs-auto-purge=OFF",
         "--loose-relay-log-purge=OFF",
@@ -77,8 +80,9 @@ pub(super) fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsStrin
     Ok(arguments)
 }
 
-/// Recovery reads the end of the binary log to know which prepared transactions were committed;
-/// without one they would be rolled back, although the recorded position lies behind them.
+/// Returns the options of the binary log. Recovery reads its end to find the prepared transactions
+/// that were committed; without it they would be rolled back, although the recorded position is
+/// after them.
 fn binary_log(log: Option<&BinaryLog>, paths: &Paths) -> Vec<OsString> {
     if log.is_none() {
         return vec!["--disable-log-bin".into()];

@@ -1,4 +1,4 @@
-//! What the recovered server is asked.
+//! Queries to the recovered server.
 
 use super::{Paths, Recovery, gtids_are_exact, recorded_gtids};
 use crate::restore::RestoreError;
@@ -9,14 +9,14 @@ use mysql::{Conn, OptsBuilder};
 use std::path::Path;
 use std::time::Duration;
 
-/// How long an accepted connection may be silent.
+/// Timeout of a query on a limited connection.
 const ANSWER: Duration = Duration::from_secs(120);
 
-/// What could shorten an answer, set to values that do not.
+/// Resets the variables that could truncate a result.
 const SESSION: &str = "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, \
      max_join_size = 18446744073709551615, max_execution_time = 0, sql_mode = '', autocommit = 1";
 
-/// Connects; `limited`: an answer that takes too long is an error.
+/// Connects; if `limited`, a query that exceeds the timeout is an error.
 pub(super) fn connect(socket: &Path, limited: bool) -> mysql::Result<Conn> {
     let limit = limited.then_some(ANSWER);
     let options = OptsBuilder::new()
@@ -31,9 +31,9 @@ pub(super) fn connect(socket: &Path, limited: bool) -> mysql::Result<Conn> {
 }
 
 impl Recovery<'_> {
-    /// Makes sure that every table of the dictionary has its files.
+    /// Checks that every table of the dictionary has its files.
     pub(super) fn complete(&self, paths: &Paths) -> Result<(), RestoreError> {
-        // A list of very many tables takes long.
+        // Listing very many tables takes long.
         let listed = connect(&paths.socket, false)
             .map_err(Fault::Server)
             .and_then(|mut connection| {
@@ -61,23 +61,24 @@ impl Recovery<'_> {
         let Some(expected) = recorded_gtids(self.manifest) else {
             return Ok(false);
         };
-        let asked: Option<(String, Option<i64>, Option<i64>)> = connection
+        let row: Option<(String, Option<i64>, Option<i64>)> = connection
             .exec_first(
                 "SELECT @@GLOBAL.gtid_executed, GTID_SUBSET(?, @@GLOBAL.gtid_executed), \
                  GTID_SUBSET(@@GLOBAL.gtid_executed, ?)",
                 (expected, expected),
             )
-            .map_err(|error| self.failed(paths, format!("it could not be asked: {error}")))?;
-        match asked {
+            .map_err(|error| self.failed(paths, format!("a query failed: {error}")))?;
+        match row {
             Some((_, Some(1), Some(1))) => Ok(true),
-            // The set was read while transactions were being committed: it may lack some that are there.
+            // The set was read while transactions were being committed: it may lack some that are
+            // in the backup.
             Some((_, Some(1), _)) if !gtids_are_exact(self.manifest) => Ok(true),
             Some((found, _, _)) => Err(RestoreError::Gtid {
                 expected: expected.to_owned(),
                 found,
                 log: paths.log.clone(),
             }),
-            None => Err(self.failed(paths, "it did not say its gtid_executed".to_owned())),
+            None => Err(self.failed(paths, "it returned no gtid_executed".to_owned())),
         }
     }
 
@@ -89,10 +90,10 @@ impl Recovery<'_> {
         connection
             .query::<mysql::Row, _>("XA RECOVER")
             .map(|rows| rows.len())
-            .map_err(|error| self.failed(paths, format!("it could not be asked: {error}")))
+            .map_err(|error| self.failed(paths, format!("a query failed: {error}")))
     }
 
-    /// Has every table checked, when that was asked for.
+    /// Checks every table, if requested.
     pub(super) fn check_tables(
         &self,
         paths: &Paths,
@@ -101,7 +102,7 @@ impl Recovery<'_> {
             return Ok(None);
         }
         self.progress.note("checking the tables");
-        // No time limit: a large table takes long, and a server that died ends the connection.
+        // No timeout, because a large table takes long; if the server crashes, the connection ends.
         connect(&paths.socket, false)
             .and_then(|mut connection| tables::check(&mut connection))
             .map(Some)

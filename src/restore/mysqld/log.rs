@@ -1,18 +1,18 @@
-//! The error log of the recovering server: what it is doing, and what went wrong.
+//! The error log of the recovering server: its progress and its errors.
 
 use crate::progress::{Phase, Progress};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Bytes of the log that an error shows.
+/// Bytes of the log that an error contains.
 const TAIL: u64 = 4096;
-/// Most lines of the level ERROR that are kept of each sort.
+/// Number of lines of the level ERROR that are kept of each kind.
 const ERRORS: usize = 20;
-/// Most that one look at the log reads.
+/// Bytes that one poll reads at most.
 const AT_ONCE: u64 = 64 << 10;
-/// Words of lines that say how far recovery is.
-const TELLING: [&str; 5] = [
+/// Words of lines about the progress of recovery.
+const PROGRESS: [&str; 5] = [
     "recovery",
     "Apply",
     "batch",
@@ -25,12 +25,12 @@ pub(super) struct LogWatch {
     path: PathBuf,
     at: u64,
     partial: String,
-    /// How far recovery has read the redo log.
+    /// The LSN up to which recovery has read the redo log.
     scanned: u64,
 }
 
 impl LogWatch {
-    /// `from` is the LSN at which the redo log begins.
+    /// Creates a watch; `from` is the LSN at which the redo log begins.
     pub(super) fn new(path: &Path, from: u64) -> Self {
         Self {
             path: path.to_path_buf(),
@@ -40,7 +40,8 @@ impl LogWatch {
         }
     }
 
-    /// Passes on new lines that say how far recovery is. A log that cannot be read now is read later.
+    /// Passes on new lines about the progress of recovery. If the log can't be read now, it is read
+    /// by a later call.
     pub(super) fn poll(&mut self, progress: &dyn Progress) {
         let mut bytes = Vec::new();
         let read = File::open(&self.path).and_then(|mut file| {
@@ -57,26 +58,26 @@ impl LogWatch {
             if let Some(lsn) = scanned(&line) {
                 progress.advance(Phase::Apply, lsn.saturating_sub(self.scanned));
                 self.scanned = self.scanned.max(lsn);
-            } else if TELLING.iter().any(|word| line.contains(word)) {
+            } else if PROGRESS.iter().any(|word| line.contains(word)) {
                 progress.note(message(&line));
             }
         }
-        // A line without an end is no line of a server.
+        // A server doesn't write such a long line.
         if self.partial.len() > AT_ONCE as usize {
             self.partial.clear();
         }
     }
 }
 
-/// The text of a line behind its time, thread and tags.
+/// Returns the text of a line after its time, thread and tags.
 fn message(line: &str) -> &str {
     line.rsplit_once("] ")
         .map_or(line, |(_, message)| message)
         .trim()
 }
 
-/// Errors of InnoDB that say nothing of the data. The tables of the recovered server, its position and the
-/// end of its redo log are looked at in any case.
+/// Errors of InnoDB that don't concern the data. The tables of the recovered server, its position
+/// and the end of its redo log are checked in any case.
 ///
 /// | code | words | when |
 /// |---|---|---|
@@ -86,12 +87,12 @@ const HARMLESS: [(&str, &str); 1] = [("MY-013589", "@@@/")];
 /// The lines of the level ERROR.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Errors {
-    /// Of InnoDB: the data can't be trusted.
+    /// Of InnoDB: the data are not reliable.
     pub(super) fatal: Vec<String>,
-    /// Of InnoDB, known as harmless or accepted by whoever restores; and of the layers above it, which a
-    /// person should see (MySQL 9.7 logs "Invalid (old?) table or database name" for a table `#x` whose
-    /// transaction is rolled back, and all is well).
-    pub(super) told: Vec<String>,
+    /// Of InnoDB, if known to be harmless or accepted by the caller; and of the layers above it,
+    /// which are shown as warnings (MySQL 9.7 logs "Invalid (old?) table or database name" for a
+    /// table `#x` whose transaction is rolled back, without any effect).
+    pub(super) reported: Vec<String>,
 }
 
 /// Reads the errors in a log; `accepted` are codes (`MY-013589`) of errors that are not fatal.
@@ -106,7 +107,7 @@ pub(super) fn errors(path: &Path, accepted: &[String]) -> Errors {
         });
         let list = match line.contains(" [InnoDB] ") && !passed {
             true => &mut errors.fatal,
-            false => &mut errors.told,
+            false => &mut errors.reported,
         };
         if list.len() < ERRORS {
             list.push(line);
@@ -115,7 +116,7 @@ pub(super) fn errors(path: &Path, accepted: &[String]) -> Errors {
     errors
 }
 
-/// The code of a line, as `MY-013589`.
+/// Returns the code of a line, e.g. `MY-013589`.
 pub(super) fn code(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("[MY-")?;
     let digits = rest.split_once(']')?.0;
@@ -126,7 +127,7 @@ pub(super) fn code(line: &str) -> Option<&str> {
         .then(|| &line[start..start + "MY-".len() + digits.len()])
 }
 
-/// The LSN up to which recovery read the log, as the server says it.
+/// Returns the LSN up to which the server scanned the redo log, according to its messages.
 pub(super) fn scanned_to(path: &Path) -> Option<u64> {
     lines(path).filter_map(|line| scanned(&line)).max()
 }
@@ -147,7 +148,7 @@ fn lines(path: &Path) -> impl Iterator<Item = String> {
         .map(|line| String::from_utf8_lossy(&line).trim().to_owned())
 }
 
-/// The end of the log, in whole lines.
+/// Returns the end of the log, in whole lines.
 pub(super) fn tail(path: &Path) -> String {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|mut file| {
@@ -167,36 +168,37 @@ pub(super) fn tail(path: &Path) -> String {
     text.trim_end().to_owned()
 }
 
-/// What to do about failures that are known.
+/// Returns a remedy for known failures.
 pub(super) fn advice(tail: &str) -> Option<String> {
     const CASE: &str = "Different lower_case_table_names settings for server ('";
     if let Some((_, rest)) = tail.split_once(CASE) {
         let dictionary = rest.split_once("data dictionary ('")?.1.chars().next()?;
         return Some(format!(
             "The source server ran with lower_case_table_names={dictionary}: \
-             pass --mysqld-arg=--lower-case-table-names={dictionary}, and put it into the restored server's my.cnf"
+             add --lower-case-table-names={dictionary} to RestoreOptions::mysqld_args, and set it in the restored \
+              server's my.cnf"
         ));
     }
     if tail.contains("Could not find any file associated with the tablespace ID") {
         return Some(
-            "The backup lacks the files of tablespaces that its redo log changes: run `lsnap verify` on it, and \
-             restore another backup"
+            "The backup lacks the files of tablespaces that its redo log changes: verify the backup, and \
+             restore another one"
                 .to_owned(),
         );
     }
     if KEYLESS.iter().any(|words| tail.contains(words)) {
         return Some(
             "Tablespaces or logs of this backup are encrypted, and this server has no keyring with the key: \
-             name a directory with the mysqld.my and component_keyring_*.cnf of a keyring that has it with \
-             --keyring-config"
+             set RestoreOptions::keyring_config to a directory with the mysqld.my and component_keyring_*.cnf of a \
+              keyring that has it"
                 .to_owned(),
         );
     }
     None
 }
 
-/// Messages of a server without the key of what it reads (`errmsg.msg`...). Not the word keyring alone:
-/// each start of 9.7 has it in the name of a plugin.
+/// Messages of a server without the key of its data (`errmsg.msg`...). The word keyring alone is
+/// not sufficient: each start of 9.7 logs it in the name of a plugin.
 const KEYLESS: [&str; 6] = [
     "please check the keyring",
     "Please check the keyring",
@@ -213,37 +215,37 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Default)]
-    struct Heard(Mutex<Vec<String>>);
-    impl Progress for Heard {
+    struct Notes(Mutex<Vec<String>>);
+    impl Progress for Notes {
         fn note(&self, message: &str) {
             self.0.lock().unwrap().push(message.to_owned());
         }
     }
 
     #[test]
-    fn telling_lines_are_passed_on_once_and_whole() {
+    fn progress_lines_are_passed_on_once_and_complete() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut watch = LogWatch::new(&path, 0);
-        let heard = Heard::default();
-        watch.poll(&heard);
+        let notes = Notes::default();
+        watch.poll(&notes);
         let mut file = File::create(&path).unwrap();
         write!(
             file,
             "2026 1 [Note] [MY-1] [InnoDB] Starting to apply a batch of log"
         )
         .unwrap();
-        watch.poll(&heard);
-        assert!(heard.0.lock().unwrap().is_empty());
+        watch.poll(&notes);
+        assert!(notes.0.lock().unwrap().is_empty());
         write!(
             file,
             " records\n2026 0 [Note] [MY-2] [Server] something else\n"
         )
         .unwrap();
-        watch.poll(&heard);
-        watch.poll(&heard);
+        watch.poll(&notes);
+        watch.poll(&notes);
         assert_eq!(
-            *heard.0.lock().unwrap(),
+            *notes.0.lock().unwrap(),
             ["Starting to apply a batch of log records"]
         );
     }
@@ -264,7 +266,7 @@ mod tests {
             "{found:?}"
         );
         assert!(
-            found.told.len() == 1 && found.told[0].contains("MY-011087"),
+            found.reported.len() == 1 && found.reported[0].contains("MY-011087"),
             "{found:?}"
         );
         assert_eq!(scanned_to(&path), Some(35_601_096));
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn harmless_and_accepted_errors_hide_no_other() {
+    fn harmless_and_accepted_errors_do_not_hide_others() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let line =
@@ -290,10 +292,10 @@ mod tests {
         let flood = line("MY-013589").repeat(100) + &line("MY-000001").repeat(100);
         std::fs::write(&path, flood + &line("MY-012153")).unwrap();
         let found = errors(&path, &["MY-000001".to_owned()]);
-        assert_eq!((found.fatal.len(), found.told.len()), (1, ERRORS));
+        assert_eq!((found.fatal.len(), found.reported.len()), (1, ERRORS));
         assert!(found.fatal[0].contains("MY-012153"), "{found:?}");
         assert!(errors(&path, &[]).fatal[0].contains("MY-000001"));
-        // The same code about a file that is really in the wrong place.
+        // The same code for a file that is really in the wrong directory.
         let wrong =
             "2026 1 [ERROR] [MY-013589] [InnoDB] Scanned file 'd/t.ibd' for tablespace e/t\n";
         std::fs::write(&path, wrong).unwrap();
@@ -304,11 +306,15 @@ mod tests {
     }
 
     #[test]
-    fn a_keyring_is_advised_only_where_one_is_missing() {
+    fn a_keyring_is_advised_only_if_it_is_missing() {
         let start =
             "2026 0 [Note] [MY-010733] [Server] Shutting down plugin 'daemon_keyring_proxy_plugin'";
         assert_eq!(advice(start), None);
         let keyless = "[ERROR] [MY-012226] [InnoDB] Encryption can't find master key, please check the keyring is loaded.";
-        assert!(advice(keyless).unwrap().contains("--keyring-config"));
+        assert!(
+            advice(keyless)
+                .unwrap()
+                .contains("RestoreOptions::keyring_config")
+        );
     }
 }

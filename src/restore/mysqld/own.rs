@@ -1,6 +1,6 @@
-//! Options of the recovering server that lsnap sets itself. A person's own come last on the command line, so they would
-//! win: the server would work in another directory, open a port, skip the recovery, or leave out of its log by what
-//! a recovery that stopped short is known, and nothing would tell.
+//! Options of the recovering server that lsnap sets itself. The caller's options are last on the
+//! command line, so they would override them: the server would work in another directory, open a
+//! port, skip the recovery, or not log the messages by which an incomplete recovery is detected.
 
 /// Options without their leading `--`, `loose-` and `skip-`.
 const OWN: [&str; 60] = [
@@ -66,13 +66,13 @@ const OWN: [&str; 60] = [
     "version",
 ];
 
-/// Words before the name of an option that leave it the same option.
+/// Prefixes of the name of an option that don't make it another option.
 const PREFIXES: [&str; 5] = ["loose-", "skip-", "disable-", "enable-", "maximum-"];
 
-/// Says why a person's own option of the recovering server can't be taken, if it can't.
+/// Returns why the caller's own option can't be accepted; `None` if it can.
 pub(crate) fn refused(argument: &str) -> Option<String> {
     let Some(long) = argument.strip_prefix("--") else {
-        // The value of the option before it.
+        // The value of the preceding option.
         return argument
             .starts_with('-')
             .then(|| "it is a short option; give the long one".to_owned());
@@ -83,10 +83,10 @@ pub(crate) fn refused(argument: &str) -> Option<String> {
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
         name = rest;
     }
-    // A server takes the beginning of a name for the name.
+    // A server accepts the beginning of an option's name.
     let own = OWN.iter().find(|own| own.starts_with(name))?;
     Some(format!(
-        "lsnap itself sets --{own} of the server that recovers; leave the option out"
+        "lsnap sets --{own} of the recovering server; remove the option"
     ))
 }
 
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_that_lsnap_sets_are_refused_however_they_are_written() {
+    fn options_that_lsnap_sets_are_refused_in_all_spellings() {
         for option in [
             "--datadir=/x",
             "--datadir",
@@ -115,7 +115,7 @@ mod tests {
             "--skip-grant-tables=0",
             "--innodb-force-recovery=6",
             "--user=root",
-            // What its log says is judged.
+            // The messages in its log are checked.
             "--log-error-verbosity=1",
             "--log_error_services=log_sink_json",
             "--log-error-suppression-list=MY-012550",

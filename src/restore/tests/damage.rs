@@ -1,4 +1,4 @@
-//! What must stop a restore, with an error that names it.
+//! Damage that must fail a restore, with an error that names the object.
 
 use crate::manifest::FileRole;
 use crate::reader::fixture::{P, Space, World, start_of, system};
@@ -46,13 +46,13 @@ fn a_flipped_byte() {
     world.merge(1).unwrap();
 }
 
-/// The manifest forgets the last object: every digest is right, and the file is short.
+/// The manifest lacks the last object: every digest is right, and the file is too short.
 #[test]
 fn a_file_without_its_end() {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 20, 50));
-    world.backup_bent(&spaces, |manifest| {
+    world.backup_with_changes(&spaces, |manifest| {
         let file = manifest
             .files
             .iter_mut()
@@ -67,13 +67,13 @@ fn a_file_without_its_end() {
     );
 }
 
-/// The same, and its length forgotten with it: only the end chunk is missing.
+/// The same, and the length is adjusted: only the end chunk is missing.
 #[test]
 fn a_file_without_its_end_chunk() {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 20, 50));
-    world.backup_bent(&spaces, |manifest| {
+    world.backup_with_changes(&spaces, |manifest| {
         let file = &mut manifest.files[2];
         let last = file.objects.pop().unwrap();
         file.bytes = last.offset;
@@ -90,12 +90,12 @@ fn a_file_without_its_end_chunk() {
 }
 
 #[test]
-fn a_file_that_is_shorter_than_the_manifest_says() {
+fn a_file_that_is_shorter_than_in_the_manifest() {
     for longer in [P as u64, 10 * P as u64] {
         let mut world = World::new();
         let mut spaces = system();
         spaces.push(Space::new(7, "db/t.ibd", 20, 50));
-        world.backup_bent(&spaces, |manifest| {
+        world.backup_with_changes(&spaces, |manifest| {
             let file = manifest
                 .files
                 .iter_mut()
@@ -124,7 +124,7 @@ fn a_delta_whose_last_cluster_is_missing() {
     for no in 0..600 {
         spaces[2].write(no, start_of(0) + 1, 2);
     }
-    world.backup_bent(&spaces, |manifest| {
+    world.backup_with_changes(&spaces, |manifest| {
         let file = manifest
             .files
             .iter_mut()
@@ -158,13 +158,13 @@ fn bytes_of_another_file() {
     assert!(text.contains("db/t.ibd"), "{text}");
 }
 
-/// A manifest that calls a file by another space's id.
+/// A manifest with the id of another space for a file.
 #[test]
 fn a_first_page_of_another_space() {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 9, 50));
-    world.backup_bent(&spaces, |manifest| {
+    world.backup_with_changes(&spaces, |manifest| {
         let file = manifest
             .files
             .iter_mut()

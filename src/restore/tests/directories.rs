@@ -1,6 +1,6 @@
-//! Directories that xtrabackup made, by hand from `docs/format/checkpoints.md`, prepared by its double: which
-//! runs there are,
-//! in which order, on what; and what is refused before anything is done.
+//! Directories of xtrabackup, created by hand from `docs/format/checkpoints.md` and prepared by a
+//! test double: the number and order of its runs, their directories, and the errors that are found
+//! before anything is changed.
 
 use super::super::{
     ApplierChoice, MergeMethod, RestoreError, RestoreOptions, plan_directories, run_directories,
@@ -13,9 +13,9 @@ use crate::reader::fixture::{UUID, files_below, page, redo_log, start_of};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A small backup directory of the number `number`; an incremental from the second on.
-fn directory(room: &Path, number: usize) -> PathBuf {
-    let dir = room.join(format!("b{number}"));
+/// Creates a small backup directory with the number `number`; from the second on, an incremental.
+fn directory(base: &Path, number: usize) -> PathBuf {
+    let dir = base.join(format!("b{number}"));
     fs::create_dir_all(dir.join("db")).unwrap();
     let (from, to) = (lsn(number), lsn(number + 1));
     let (kind, from) = match number {
@@ -61,29 +61,29 @@ fn directory(room: &Path, number: usize) -> PathBuf {
     dir
 }
 
-/// Where backup `number` begins: at the `to_lsn` of the one before it.
+/// Returns the LSN at which backup `number` begins: the `to_lsn` of the one before it.
 fn lsn(number: usize) -> u64 {
     start_of(number) - 500_000
 }
 
-fn options(room: &Path, mood: &str) -> RestoreOptions {
+fn options(base: &Path, mode: &str) -> RestoreOptions {
     RestoreOptions {
         applier: ApplierChoice::Auto,
-        xtrabackup: Some(double(room, mood, "8.4.5")),
+        xtrabackup: Some(double(base, mode, "8.4.5")),
         mysqld: Some("/nonexistent/mysqld".into()),
         user: Some("root".into()),
-        ..RestoreOptions::new(room.join("data"))
+        ..RestoreOptions::new(base.join("data"))
     }
 }
 
 #[test]
 fn a_chain_is_prepared_on_copies_step_by_step() {
-    let room = tempfile::tempdir().unwrap();
-    let dirs: Vec<_> = (0..3).map(|n| directory(room.path(), n)).collect();
+    let base = tempfile::tempdir().unwrap();
+    let dirs: Vec<_> = (0..3).map(|n| directory(base.path(), n)).collect();
     let before: Vec<_> = dirs.iter().map(|dir| files_below(dir)).collect();
     let options = RestoreOptions {
         keep_failed: true,
-        ..options(room.path(), "ok")
+        ..options(base.path(), "ok")
     };
     let plan = plan_directories(&dirs, &options).unwrap();
     assert_eq!(plan.way, MergeMethod::Stepwise);
@@ -108,12 +108,12 @@ fn a_chain_is_prepared_on_copies_step_by_step() {
     assert!(files["xtrabackup_info"].starts_with(b"uuid = u2\n"));
 }
 
-/// Incrementals of one start have the same `to_lsn`. `--prepare` would take them in the wrong order, and put pages
-/// back to what they were at the end of the earlier one.
+/// Incrementals with the same start have the same `to_lsn`. `--prepare` would apply them in the
+/// wrong order, and set pages back to their state at the end of the earlier one.
 #[test]
 fn incrementals_of_one_start_in_the_wrong_order_are_refused() {
-    let room = tempfile::tempdir().unwrap();
-    let dirs: Vec<_> = (0..4).map(|n| directory(room.path(), n)).collect();
+    let base = tempfile::tempdir().unwrap();
+    let dirs: Vec<_> = (0..4).map(|n| directory(base.path(), n)).collect();
     for n in [2, 3] {
         let path = dirs[n].join("xtrabackup_checkpoints");
         let text = fs::read_to_string(&path).unwrap();
@@ -127,7 +127,7 @@ fn incrementals_of_one_start_in_the_wrong_order_are_refused() {
     }
     let plan = |order: [usize; 4]| {
         let chosen = order.map(|n| dirs[n].clone());
-        plan_directories(&chosen, &options(room.path(), "ok"))
+        plan_directories(&chosen, &options(base.path(), "ok"))
     };
     assert_eq!(plan([0, 1, 2, 3]).unwrap().way, MergeMethod::Stepwise);
     let text = plan([0, 1, 3, 2]).unwrap_err().to_string();
@@ -136,12 +136,12 @@ fn incrementals_of_one_start_in_the_wrong_order_are_refused() {
     }
 }
 
-/// The runs of the program, as the double tells them, up to the one that fails.
+/// The runs of the program, as the double logs them, up to the one that fails.
 #[test]
-fn the_last_step_alone_rolls_back() {
-    let room = tempfile::tempdir().unwrap();
-    let dirs: Vec<_> = (0..3).map(|n| directory(room.path(), n)).collect();
-    let options = options(room.path(), "half");
+fn only_the_last_step_rolls_back() {
+    let base = tempfile::tempdir().unwrap();
+    let dirs: Vec<_> = (0..3).map(|n| directory(base.path(), n)).collect();
+    let options = options(base.path(), "half");
     let plan = plan_directories(&dirs, &options).unwrap();
     let error = run_directories(&plan, &options, &Silent).unwrap_err();
     let RestoreError::Applier { log, .. } = &error else {
@@ -166,15 +166,15 @@ fn the_last_step_alone_rolls_back() {
 }
 
 #[test]
-fn what_cannot_be_restored_is_refused_with_what_to_do() {
+fn refusals_name_the_fault_and_a_remedy() {
     let refused = |change: &dyn Fn(&Path), which: &[usize], applier, words: &[&str]| {
-        let room = tempfile::tempdir().unwrap();
-        let dirs: Vec<_> = (0..3).map(|n| directory(room.path(), n)).collect();
+        let base = tempfile::tempdir().unwrap();
+        let dirs: Vec<_> = (0..3).map(|n| directory(base.path(), n)).collect();
         change(&dirs[0]);
         let chosen: Vec<_> = which.iter().map(|&n| dirs[n].clone()).collect();
         let options = RestoreOptions {
             applier,
-            ..options(room.path(), "ok")
+            ..options(base.path(), "ok")
         };
         let text = plan_directories(&chosen, &options).unwrap_err().to_string();
         for word in words {
@@ -204,7 +204,7 @@ fn what_cannot_be_restored_is_refused_with_what_to_do() {
         &nothing,
         &[0, 1],
         ApplierChoice::Mysqld,
-        &["stepwise", "--redo-applier=xtrabackup"],
+        &["stepwise", "RestoreOptions::applier"],
     );
     let uuid = edit("backup-my.cnf", UUID, "other");
     refused(&uuid, &[0, 1], auto, &["server uuid", "other"]);
@@ -224,10 +224,10 @@ fn what_cannot_be_restored_is_refused_with_what_to_do() {
         &packed,
         &[0],
         auto,
-        &["xtrabackup_logfile.zst", "lsnap decompress"],
+        &["xtrabackup_logfile.zst", "decompress"],
     );
     let packed = rename("ibdata1", "ibdata1.zst.xbcrypt");
-    refused(&packed, &[0], auto, &["lsnap decrypt"]);
+    refused(&packed, &[0], auto, &["decrypt"]);
     let maria = edit(
         "xtrabackup_info",
         "tool_name = xtrabackup",
@@ -248,20 +248,20 @@ fn what_cannot_be_restored_is_refused_with_what_to_do() {
     );
 }
 
-/// With a server as the applier the files of a single full backup are listed.
+/// With a server as the applier, the files of a single full backup are listed.
 #[test]
-fn a_server_cannot_follow_what_lock_ddl_reduced_left() {
-    let room = tempfile::tempdir().unwrap();
-    let dir = directory(room.path(), 0);
+fn files_of_lock_ddl_reduced_need_xtrabackup() {
+    let base = tempfile::tempdir().unwrap();
+    let dir = directory(base.path(), 0);
     fs::write(dir.join("db/9.ren"), "db/u.ibd").unwrap();
-    let program = room.path().join("mysqld");
+    let program = base.path().join("mysqld");
     fs::write(&program, "#!/bin/sh\necho 'mysqld  Ver 8.4.5 for Linux'\n").unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(&program, mode).unwrap();
     let options = RestoreOptions {
         applier: ApplierChoice::Mysqld,
         mysqld: Some(program),
-        ..options(room.path(), "ok")
+        ..options(base.path(), "ok")
     };
     let error = plan_directories(std::slice::from_ref(&dir), &options).unwrap_err();
     let text = error.to_string();

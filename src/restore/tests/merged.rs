@@ -1,4 +1,4 @@
-//! Newest wins, in all the ways in which tablespaces change between backups.
+//! The newest version of a page is restored, for all changes of tablespaces between backups.
 
 use super::packed::Packed;
 use crate::reader::fixture::{P, Space, World, start_of, system};
@@ -11,7 +11,7 @@ fn with(spaces: &[Space]) -> Vec<Space> {
 }
 
 #[test]
-fn a_full_backup_comes_back_with_its_zero_pages() {
+fn a_full_backup_is_restored_with_its_zero_pages() {
     let mut world = World::new();
     let mut table = Space::new(7, "db/t.ibd", 20, 50);
     for no in [3, 4, 5, 6, 7, 8, 19] {
@@ -41,7 +41,7 @@ fn the_newest_page_wins_and_each_is_written_once() {
         merged.members.iter().map(|m| m.pages).collect::<Vec<_>>(),
         [2, 1, 27 + 8]
     );
-    // Any member of the chain can be had.
+    // Every member of the chain can be restored.
     world.merge(1).unwrap().expect(&with(&[second]));
     world.merge(0).unwrap().expect(&with(&[first]));
 }
@@ -59,7 +59,8 @@ fn pages_that_changed_while_the_base_was_copied_come_from_the_overlap() {
     world.merge(1).unwrap().expect(&with(&[now]));
 }
 
-/// Backups of earlier lsnaps, whose `to_lsn` is their checkpoint at the end, and later ones, in one chain.
+/// Backups of earlier versions, whose `to_lsn` is their checkpoint at the end, and later ones, in
+/// one chain.
 #[test]
 fn chains_of_earlier_and_later_manifests() {
     for ends in 0..8 {
@@ -87,13 +88,13 @@ fn chains_of_earlier_and_later_manifests() {
 }
 
 #[test]
-fn renames_follow_the_space_and_not_the_name() {
+fn renamed_tablespaces_are_tracked_by_their_id() {
     let mut world = World::new();
     let a = Space::new(7, "db/a.ibd", 6, 50);
     let mut b = Space::new(8, "db/b.ibd", 6, 50);
     b.write(3, 60, 5);
     world.backup(&with(&[a.clone(), b.clone()]));
-    // They change places, and one page.
+    // They exchange their names, and one page changes.
     let (mut a, mut b) = (a, b);
     a.name = "db/b.ibd".into();
     b.name = "other/a.ibd".into();
@@ -103,11 +104,11 @@ fn renames_follow_the_space_and_not_the_name() {
 }
 
 #[test]
-fn dropped_tablespaces_are_gone_and_new_ones_need_no_image() {
+fn dropped_tablespaces_are_absent_and_new_ones_need_no_image() {
     let mut world = World::new();
     let dropped = Space::new(7, "db/t.ibd", 6, 50);
     world.backup(&with(&[dropped]));
-    // The same name, another table: TRUNCATE and DROP + CREATE look so.
+    // The same name, another table, as after TRUNCATE, or DROP and CREATE.
     let mut new = Space::new(9, "db/t.ibd", 8, start_of(0) + 50);
     new.pages[5] = None;
     world.backup(&with(std::slice::from_ref(&new)));
@@ -139,7 +140,7 @@ fn files_grow_and_shrink_to_the_newest_length() {
     world.merge(2).unwrap().expect(&with(&[table]));
 }
 
-/// A cluster holds 255 pages of 1 KiB: this delta has three, the last but one full.
+/// A cluster has 255 pages of 1 KiB: this delta has three clusters, the last but one full.
 #[test]
 fn deltas_of_several_clusters() {
     let mut world = World::new();
@@ -166,9 +167,9 @@ fn deltas_of_several_clusters() {
     }
 }
 
-/// Objects of which no page is wanted are not fetched at all.
+/// Objects without a wanted page are not fetched.
 #[test]
-fn what_is_not_needed_is_not_fetched() {
+fn objects_that_are_not_needed_are_not_fetched() {
     let mut world = World::new();
     world.object_pages = 10;
     let mut table = Space::new(7, "db/t.ibd", 100, 50);
@@ -177,7 +178,7 @@ fn what_is_not_needed_is_not_fetched() {
         table.write(no, start_of(0) + 5, 2);
     }
     world.backup(&with(std::slice::from_ref(&table)));
-    // Damaged, but nobody needs it.
+    // Damaged, but not needed.
     std::fs::remove_file(world.object(0, "db/t.ibd", 1)).unwrap();
     let merged = world.merge(1).unwrap();
     merged.expect(&with(std::slice::from_ref(&table)));
@@ -243,8 +244,8 @@ fn zero_pages_of_an_image_take_no_space() {
     assert!(blocks * 512 <= 16 * P as u64, "{blocks}");
 }
 
-/// A tablespace made just before it was copied: page 0 is on disk with LSN 0, so that a delta by LSN
-/// lacks it. It is made from what the manifest knows.
+/// A tablespace that was created just before it was copied: page 0 is on disk with LSN 0, so that a
+/// delta by LSN lacks it. It is created from the manifest.
 #[test]
 fn a_new_tablespace_without_its_first_page_gets_one() {
     let mut world = World::new();
@@ -257,13 +258,13 @@ fn a_new_tablespace_without_its_first_page_gets_one() {
     let header = crate::innodb::SpaceHeader::parse(&bytes[..P]).unwrap();
     assert_eq!(header.space_id, crate::innodb::SpaceId(9));
     assert!(bytes[P..] == new.bytes()[P..]);
-    // The next member has the true one.
+    // The next member has the real page.
     new.write(0, start_of(1) + 5, 3);
     world.backup(&with(std::slice::from_ref(&new)));
     world.merge(2).unwrap().expect(&with(&[new]));
 }
 
-/// An image with a zero first page is another matter.
+/// A zero first page in an image is damage.
 #[test]
 fn a_first_page_of_zeros_in_an_image_is_refused() {
     let mut world = World::new();
@@ -273,8 +274,8 @@ fn a_first_page_of_zeros_in_an_image_is_refused() {
     assert!(world.merge(0).is_err());
 }
 
-/// Many workers go through a chain of packs together: each window of each member is fetched about once,
-/// though only few are kept.
+/// Many workers read a chain of packs: each window of each member is fetched about once, although
+/// only few are kept.
 #[test]
 fn workers_read_from_the_same_windows() {
     let packed = Packed::chain(300, 3);

@@ -1,4 +1,4 @@
-//! Merges backups of the hand-built repository, and compares what came out.
+//! Merges backups of the fixture's repository, and compares the results.
 
 use super::super::{
     ApplierKind, ApplierPlan, RestoreError, RestoreOptions, RestorePlan, assembled, merge, plain,
@@ -13,12 +13,12 @@ use crate::reader::{chain, layout};
 use std::collections::BTreeMap;
 
 impl World {
-    /// Plans and merges the backup of this number (no redo), and returns the directory.
+    /// Plans and merges the backup of this number (without redo), and returns the directory.
     pub(crate) fn merge(&self, number: usize) -> Result<Merged, RestoreError> {
         self.merge_by(number, 2, 64 << 20)
     }
 
-    /// The same by so many workers, with so many bytes of memory.
+    /// The same with so many workers and so many bytes of memory.
     pub(crate) fn merge_by(
         &self,
         number: usize,
@@ -57,11 +57,12 @@ impl World {
             .unwrap();
         pool.install(|| {
             let work = tempfile::tempdir().unwrap();
-            let places = crate::restore::held::Places::of(work.path(), out.path().to_path_buf());
+            let directories =
+                crate::restore::held::WorkDirectories::of(work.path(), out.path().to_path_buf());
             plain::copy(
                 &fetcher,
                 &plan,
-                &places,
+                &directories,
                 None,
                 &super::super::RestoreOptions::new("/nonexistent"),
             )?;
@@ -79,7 +80,7 @@ impl World {
         })
     }
 
-    /// The plan for the backup of this number, for no particular program.
+    /// Returns the plan for the backup of this number, without a redo applier.
     pub(crate) fn plan(&self, number: usize) -> Result<RestorePlan, RestoreError> {
         plan_of(self.chain[..=number].to_vec())
     }
@@ -107,7 +108,7 @@ pub(crate) struct Merged {
 }
 
 impl Merged {
-    /// Compares the tablespace files with what they should be, all of them and no others.
+    /// Compares the tablespace files with the expected ones; there must be no others.
     pub(crate) fn expect(&self, spaces: &[Space]) {
         let mut found: BTreeMap<_, _> = files_below(self.dir.path());
         found.retain(|path, _| !path.starts_with("xtrabackup_") && path != "db/t.sdi");

@@ -1,5 +1,5 @@
-//! Tests of the layer on hand-built repositories, with a double of xtrabackup. A real server restores in
-//! `tests/e2e`.
+//! Tests of the layer on the fixture's repositories, with a test double of xtrabackup. A real
+//! server restores in `tests/e2e`.
 
 mod damage;
 mod directories;

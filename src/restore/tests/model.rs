@@ -1,5 +1,5 @@
-//! Random histories of tablespaces against the simplest model: what the newest backup saw is what
-//! comes back.
+//! Random histories of tablespaces against a simple model: a restore returns the state at the
+//! newest backup.
 
 use crate::reader::fixture::{Space, World, start_of, system};
 use proptest::prelude::*;
@@ -101,8 +101,8 @@ impl Server {
                 }
             }
             Step::Grow { space, by } => {
-                // A server never makes a page zero again within the life of a space id: what grows
-                // back after a shrink is written.
+                // During the life of a space id, a server never makes a page zero again: pages that
+                // are added again after a shrink are written.
                 let id = self.space(space).id;
                 let again = self.shrunk.contains(&id);
                 let space = self.space(space);
@@ -141,7 +141,7 @@ impl Server {
     }
 }
 
-/// A server takes these steps; the members of its chain, and what it was at each.
+/// Applies the steps to a server; returns the members of its chain, and its state at each.
 pub(crate) fn walk(steps: &[Step], object_pages: usize, packs: u32) -> (World, Vec<Vec<Space>>) {
     let mut world = World::new();
     world.object_pages = object_pages;
@@ -171,7 +171,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_backed_up_comes_back(
+    fn a_restore_returns_the_state_at_the_backup(
         steps in proptest::collection::vec(step(), 1..60),
         object_pages in 1usize..20,
         packs in 0u32..32,

@@ -1,5 +1,5 @@
-//! A chain of many small tables in packs, over a store that counts: who reads it with many threads shall
-//! fetch each window of a pack about once.
+//! A chain of many small tables in packs, in a store that counts requests: many threads that read
+//! it must fetch each window of a pack about once.
 
 use crate::reader::fixture::{Space, World, start_of, system};
 use crate::store::Repository;
@@ -14,7 +14,7 @@ const PAGES: usize = 30;
 
 pub(crate) struct Packed {
     pub(crate) world: World,
-    /// What the last member holds.
+    /// The content of the last member.
     pub(crate) spaces: Vec<Space>,
     store: Arc<Faulty>,
 }
@@ -43,18 +43,18 @@ impl Packed {
         }
     }
 
-    /// Windows that all members have.
+    /// Returns the number of windows of all members.
     pub(crate) fn windows(&self) -> usize {
         let stored: u64 = self.world.chain.iter().map(|m| m.stored_bytes()).sum();
         stored as usize / STEP as usize
     }
 
-    /// Requests so far that read.
+    /// Returns the number of read requests so far.
     pub(crate) fn reads(&self) -> usize {
         self.store.calls.load(Ordering::SeqCst) - self.puts()
     }
 
-    /// Those that wrote.
+    /// Returns the number of write requests so far.
     pub(crate) fn puts(&self) -> usize {
         self.store.puts.load(Ordering::SeqCst)
     }

@@ -30,28 +30,28 @@ fn set(manifest: &mut Manifest, path: &str, new: SpaceFile) {
     }
 }
 
-/// A chain of two whose second manifest is bent.
-fn bent(bend: impl FnOnce(&mut Manifest)) -> RestoreError {
+/// Returns the error for a chain of two members whose second manifest is changed.
+fn error_of_chain(change: impl FnOnce(&mut Manifest)) -> RestoreError {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 6, 50));
     world.backup(&spaces);
-    world.backup_bent(&spaces, bend);
+    world.backup_with_changes(&spaces, change);
     world.plan(1).unwrap_err()
 }
 
-/// A full backup whose manifest is bent.
-fn bent_full(bend: impl FnOnce(&mut Manifest)) -> RestoreError {
+/// Returns the error for a full backup whose manifest is changed.
+fn error_of_full(change: impl FnOnce(&mut Manifest)) -> RestoreError {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 6, 50));
-    world.backup_bent(&spaces, bend);
+    world.backup_with_changes(&spaces, change);
     world.plan(0).unwrap_err()
 }
 
 #[test]
 fn a_member_without_overlap() {
-    let error = bent(|manifest| manifest.lsn.scan_floor = Lsn(start_of(0) + 1));
+    let error = error_of_chain(|manifest| manifest.lsn.scan_floor = Lsn(start_of(0) + 1));
     assert!(
         matches!(error, RestoreError::Read(ReadError::NoOverlap { .. })),
         "{error}"
@@ -65,7 +65,7 @@ fn a_member_without_overlap() {
 #[test]
 fn members_that_do_not_belong_together() {
     type Bend = fn(&mut Manifest);
-    let bends: [(&str, Bend); 6] = [
+    let changes: [(&str, Bend); 6] = [
         ("server uuid", |m| m.server.uuid = "another".into()),
         ("from_lsn", |m| m.lsn.from_lsn.0 += 1),
         ("redo log uuid", |m| m.server.redo_log_uuid += 1),
@@ -73,21 +73,21 @@ fn members_that_do_not_belong_together() {
         ("page size", |m| {
             m.server.page_size = crate::innodb::PageSize::new(8192).unwrap();
         }),
-        // Another one of the base, of the same start, that ends before it.
+        // Another incremental of the base, with the same start, that ends before it.
         ("last_lsn", |m| {
             m.lsn.start_checkpoint = Lsn(start_of(0));
             m.lsn.to_lsn = Lsn(start_of(0));
             m.lsn.last_lsn = Lsn(start_of(0) + 3_999);
         }),
     ];
-    for (what, bend) in bends {
-        let text = bent(bend).to_string();
+    for (what, change) in changes {
+        let text = error_of_chain(change).to_string();
         assert!(text.contains(what), "{what} in {text}");
     }
 }
 
 #[test]
-fn paths_that_climb_or_collide() {
+fn paths_that_leave_the_directory_or_collide() {
     for path in [
         "../x.ibd",
         "/etc/x",
@@ -97,7 +97,7 @@ fn paths_that_climb_or_collide() {
         "mysql.ibd",
         "mysql.ibd/x",
     ] {
-        let error = bent_full(|manifest| {
+        let error = error_of_full(|manifest| {
             let mut space = space(manifest, "db/t.ibd");
             space.name = path.into();
             set(manifest, "db/t.ibd", space);
@@ -107,7 +107,7 @@ fn paths_that_climb_or_collide() {
             "{path}: {error}"
         );
     }
-    let error = bent_full(|manifest| {
+    let error = error_of_full(|manifest| {
         let plain = manifest
             .files
             .iter_mut()
@@ -123,7 +123,7 @@ fn paths_that_climb_or_collide() {
 
 #[test]
 fn a_tablespace_twice() {
-    let error = bent_full(|manifest| {
+    let error = error_of_full(|manifest| {
         let mut space = space(manifest, "db/t.ibd");
         space.space_id = SpaceId::DICTIONARY;
         set(manifest, "db/t.ibd", space);
@@ -132,9 +132,9 @@ fn a_tablespace_twice() {
 }
 
 #[test]
-fn lengths_that_are_no_pages() {
+fn lengths_that_are_not_whole_pages() {
     for bytes in [0, 1, 1025, !1023] {
-        bent_full(|manifest| {
+        error_of_full(|manifest| {
             let mut space = space(manifest, "db/t.ibd");
             space.bytes = bytes;
             set(manifest, "db/t.ibd", space);
@@ -144,7 +144,7 @@ fn lengths_that_are_no_pages() {
 
 #[test]
 fn pages_of_another_size_in_an_older_member() {
-    let error = bent(|manifest| {
+    let error = error_of_chain(|manifest| {
         let mut space = space(manifest, "db/t.ibd.delta");
         space.page_size = crate::innodb::PageSize::new(2048).unwrap();
         set(manifest, "db/t.ibd.delta", space);
@@ -153,16 +153,16 @@ fn pages_of_another_size_in_an_older_member() {
 }
 
 #[test]
-fn what_no_server_can_do_without() {
+fn files_without_which_a_server_does_not_start() {
     for path in ["ibdata1", "mysql.ibd", "xtrabackup_logfile"] {
         let error =
-            bent_full(|manifest| manifest.files.retain(|file| file.path.as_stored() != path));
+            error_of_full(|manifest| manifest.files.retain(|file| file.path.as_stored() != path));
         assert!(error.to_string().contains(path), "{error}");
     }
 }
 
-/// A chain with a tablespace that its second member lacks. The table was there from the beginning, so its
-/// pages are old.
+/// Creates a chain with a tablespace that its second member lacks. The table existed from the
+/// beginning, so its pages are old.
 fn gap(floors: bool) -> (World, Vec<Space>) {
     let mut world = World::new();
     world.floors = floors;
@@ -175,9 +175,9 @@ fn gap(floors: bool) -> (World, Vec<Space>) {
     (world, spaces)
 }
 
-/// The delta of the member in which it is back says that it is the whole file.
+/// The floor of the delta in the member that has it again shows that it is the whole file.
 #[test]
-fn a_tablespace_that_was_away_comes_from_the_member_in_which_it_is_back() {
+fn a_tablespace_with_a_gap_is_read_from_the_member_that_has_it_again() {
     let (mut world, mut spaces) = gap(true);
     world.merge(2).unwrap().expect(&spaces);
     assert_eq!(world.plan(2).unwrap().files[2].sources.len(), 1);
@@ -187,7 +187,7 @@ fn a_tablespace_that_was_away_comes_from_the_member_in_which_it_is_back() {
     assert_eq!(world.plan(3).unwrap().files[2].sources.len(), 2);
 }
 
-/// Without recorded floors its pages of that time may be nowhere.
+/// Without recorded floors, its pages of that time may be missing.
 #[test]
 fn a_gap_in_the_chain_of_a_tablespace() {
     let (world, _) = gap(false);
@@ -195,7 +195,7 @@ fn a_gap_in_the_chain_of_a_tablespace() {
     assert!(error.to_string().contains("missing here"), "{error}");
 }
 
-/// A delta that leaves out old pages needs a base that has them.
+/// A delta that omits old pages needs a base that has them.
 #[test]
 fn a_delta_without_its_base() {
     let (mut world, _) = gap(true);
@@ -204,11 +204,11 @@ fn a_delta_without_its_base() {
     back.floor = Some(newest.lsn.scan_floor);
     set(newest, "db/t.ibd.delta", back);
     let error = world.plan(2).unwrap_err();
-    assert!(error.to_string().contains("holds only pages"), "{error}");
+    assert!(error.to_string().contains("has only pages"), "{error}");
 }
 
-/// `IMPORT TABLESPACE` between two backups: another file with the same id. The pages of zeros of the new
-/// one are not those of the old one.
+/// `IMPORT TABLESPACE` between two backups: another file with the same id. The zero pages of the
+/// new one must not be replaced by those of the old one.
 #[test]
 fn a_whole_delta_hides_older_members() {
     let mut world = World::new();
@@ -217,7 +217,7 @@ fn a_whole_delta_hides_older_members() {
     world.backup(&spaces);
     spaces[2] = Space::new(7, "db/t.ibd", 6, start_of(0) + 7);
     spaces[2].pages[3] = None;
-    world.backup_bent(&spaces, |manifest| {
+    world.backup_with_changes(&spaces, |manifest| {
         let mut imported = space(manifest, "db/t.ibd.delta");
         imported.floor = Some(Lsn(0));
         set(manifest, "db/t.ibd.delta", imported);
@@ -225,7 +225,7 @@ fn a_whole_delta_hides_older_members() {
     world.merge(1).unwrap().expect(&spaces);
 }
 
-/// A schema may have the name of a file that only describes the backup.
+/// A schema can have the name of a file that only describes the backup.
 #[test]
 fn a_schema_named_like_metadata() {
     let mut world = World::new();
@@ -250,10 +250,10 @@ fn a_schema_named_like_metadata() {
     }
 }
 
-/// The base of a chain must hold images.
+/// The base of a chain must contain images.
 #[test]
 fn a_delta_in_the_full_backup() {
-    let error = bent_full(|manifest| {
+    let error = error_of_full(|manifest| {
         let file = manifest
             .files
             .iter_mut()
@@ -268,13 +268,13 @@ fn a_delta_in_the_full_backup() {
 }
 
 #[test]
-fn the_plan_says_what_will_happen() {
+fn the_plan_describes_the_restore() {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 6, 50));
     world.backup(&spaces);
     spaces[2].write(1, start_of(0) + 1, 4);
-    world.backup_bent(&spaces, |manifest| {
+    world.backup_with_changes(&spaces, |manifest| {
         let mut space = space(manifest, "db/t.ibd.delta");
         space.external = Some("/fast/disk".into());
         set(manifest, "db/t.ibd.delta", space);
@@ -298,10 +298,10 @@ fn the_plan_says_what_will_happen() {
     assert_eq!(json["files"][0]["sources"][0]["kind"], "delta");
 }
 
-/// Holes of the source's file are no bytes that will be written; what is compressed takes more than it has
-/// in the repository.
+/// Holes of the source's file are not written; compressed files are longer than their objects in
+/// the repository.
 #[test]
-fn the_space_that_is_needed_is_that_of_what_will_be_written() {
+fn the_needed_space_is_that_of_the_written_bytes() {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 40, 50));
@@ -337,7 +337,7 @@ fn the_space_that_is_needed_is_that_of_what_will_be_written() {
 }
 
 #[test]
-fn a_plan_says_which_settings_the_restored_server_needs() {
+fn a_plan_lists_the_settings_of_the_restored_server() {
     let mut world = World::new();
     world.backup(&system());
     assert_eq!(world.plan(0).unwrap().settings, []);
@@ -349,13 +349,13 @@ fn a_plan_says_which_settings_the_restored_server_needs() {
     system.external = Some("/fast".into());
     set(&mut world.chain[0], "ibdata1", system);
     let plan = world.plan(0).unwrap();
-    let told: Vec<_> = plan
+    let settings: Vec<_> = plan
         .settings
         .iter()
         .map(|s| (s.name.as_str(), s.value.as_deref()))
         .collect();
     assert_eq!(
-        told,
+        settings,
         [
             ("lower_case_table_names", Some("1")),
             ("innodb_page_size", Some("8192")),
@@ -371,9 +371,9 @@ fn a_plan_says_which_settings_the_restored_server_needs() {
     assert!(text.contains("do not set innodb_data_home_dir"), "{text}");
 }
 
-/// Names that reach the command line of a server, or the index of its binary log.
+/// Names that are used in the command line of a server, or in the index of its binary log.
 #[test]
-fn names_for_a_server_are_bare() {
+fn names_for_a_server_must_be_plain_file_names() {
     use crate::restore::planning::check_names;
     let mut world = World::new();
     world.plain = vec![
@@ -400,7 +400,7 @@ fn names_for_a_server_are_bare() {
     assert!(check_names(&world.chain[0]).is_err());
 }
 
-/// A `.meta` is for xtrabackup; one whose length can't be is refused as a verification refuses it.
+/// A `.meta` is for xtrabackup; one with an impossible length is refused, like by a verification.
 #[test]
 fn a_meta_has_the_length_of_its_text() {
     use crate::delta::Meta;

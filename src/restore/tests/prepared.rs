@@ -1,4 +1,4 @@
-//! The whole way with the double of xtrabackup, and the redo log as either applier gets it.
+//! A complete restore with the test double of xtrabackup, and the redo log for both appliers.
 
 use super::super::{ApplierChoice, RestoreError, RestoreOptions, plan, redo as redo_files, run};
 use crate::cancel::Cancel;
@@ -22,11 +22,11 @@ fn world() -> (World, Vec<Space>) {
     (world, spaces)
 }
 
-/// A program that is the double in one of its moods.
-pub(crate) fn double(dir: &Path, mood: &str, version: &str) -> PathBuf {
-    let path = dir.join(format!("xtrabackup-{mood}-{version}"));
+/// Creates a program that runs the test double in this mode.
+pub(crate) fn double(dir: &Path, mode: &str, version: &str) -> PathBuf {
+    let path = dir.join(format!("xtrabackup-{mode}-{version}"));
     let script = format!(
-        "#!/bin/sh\nLSNAP_DOUBLE={mood} LSNAP_DOUBLE_VERSION={version} exec python3 {DOUBLE} \"$@\"\n"
+        "#!/bin/sh\nLSNAP_DOUBLE={mode} LSNAP_DOUBLE_VERSION={version} exec python3 {DOUBLE} \"$@\"\n"
     );
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -43,7 +43,8 @@ fn options(world: &World, program: PathBuf) -> RestoreOptions {
     }
 }
 
-/// `--version` of the double is called without LSNAP_DOUBLE's checks: the plan only asks for that.
+/// The double returns its `--version` without the checks of LSNAP_DOUBLE, because the plan only
+/// needs the version.
 #[test]
 fn the_merged_directory_is_a_full_backup_for_xtrabackup() {
     let (world, spaces) = world();
@@ -67,7 +68,7 @@ fn the_merged_directory_is_a_full_backup_for_xtrabackup() {
     );
     assert!(files["db/renamed.ibd"] == spaces[2].bytes());
     assert!(options.datadir.join("empty").is_dir());
-    // The redo files that it left do not carry the source's identity on.
+    // The redo files that it left don't have the source's log uuid.
     let left = FileHeader::parse(&files["#innodb_redo/#ib_redo10"][..BLOCK]).unwrap();
     assert_ne!(left.log_uuid, world.chain[0].server.redo_log_uuid);
     assert_eq!(report.members.len(), 2);
@@ -81,23 +82,23 @@ fn the_merged_directory_is_a_full_backup_for_xtrabackup() {
         (mode("mysql.ibd"), mode("db"), mode("")),
         (0o640, 0o750, 0o750)
     );
-    // A second restore to the same place is refused.
+    // A second restore to the same target is refused.
     let error = run(&world.repo, &plan, &options, &Silent).unwrap_err();
     assert!(matches!(error, RestoreError::Target { .. }), "{error}");
 }
 
 #[test]
-fn a_failed_prepare_leaves_its_log_and_nothing_that_starts() {
+fn a_failed_prepare_leaves_its_log_and_no_data_directory() {
     let (world, _) = world();
-    for mood in ["fail", "half"] {
-        let options = options(&world, double(world.dir.path(), mood, "8.4.5"));
+    for mode in ["fail", "half"] {
+        let options = options(&world, double(world.dir.path(), mode, "8.4.5"));
         let plan = plan(&world.repo, "latest", &options).unwrap();
         let error = run(&world.repo, &plan, &options, &Silent).unwrap_err();
         let RestoreError::Applier { log, tail, .. } = &error else {
             panic!("{error}");
         };
         assert!(log.exists());
-        if mood == "fail" {
+        if mode == "fail" {
             assert!(tail.contains("asked to fail"), "{tail}");
         } else {
             assert!(error.to_string().contains("log-applied"), "{error}");
@@ -108,7 +109,7 @@ fn a_failed_prepare_leaves_its_log_and_nothing_that_starts() {
 }
 
 #[test]
-fn a_program_that_does_not_fit_is_refused_with_what_would() {
+fn an_unsuitable_program_is_refused_with_the_required_release() {
     let (world, _) = world();
     for version in ["8.4.4", "8.0.45", "9.7.5"] {
         let options = options(&world, double(world.dir.path(), "ok", version));
@@ -119,7 +120,7 @@ fn a_program_that_does_not_fit_is_refused_with_what_would() {
     }
 }
 
-/// The redo log as a server gets it: whole blocks, then one that ends at `last_lsn`, then zeros.
+/// The redo log for a server: whole blocks, then one that ends at `last_lsn`, then zeros.
 #[test]
 fn redo_for_a_server_ends_at_last_lsn() {
     let (world, _) = world();
@@ -155,7 +156,7 @@ fn redo_for_a_server_ends_at_last_lsn() {
     assert_eq!(end, Some(lsn.last_lsn));
 }
 
-/// Damage in the log's own terms: digests and CRCs of the stream are right.
+/// Damage of the log itself: digests and CRCs of the stream are right.
 #[test]
 fn redo_that_does_not_reach_its_end_is_refused() {
     let start = Lsn(start_of(0));
@@ -222,7 +223,7 @@ fn with_fetcher(
     act(&fetcher, &plan)
 }
 
-/// Asks a restore to stop as soon as it has come to a phase.
+/// Cancels a restore as soon as it has reached a phase.
 struct StopAt(Phase, Cancel);
 
 impl Progress for StopAt {
@@ -234,10 +235,10 @@ impl Progress for StopAt {
 }
 
 #[test]
-fn a_restore_that_is_asked_to_stop_leaves_nothing() {
+fn a_cancelled_restore_leaves_no_files() {
     let (world, _) = world();
-    for (mood, phase) in [("ok", Phase::Merge), ("sleep", Phase::Apply)] {
-        let options = options(&world, double(world.dir.path(), mood, "8.4.6"));
+    for (mode, phase) in [("ok", Phase::Merge), ("sleep", Phase::Apply)] {
+        let options = options(&world, double(world.dir.path(), mode, "8.4.6"));
         let plan = plan(&world.repo, "latest", &options).unwrap();
         let begun = std::time::Instant::now();
         let progress = StopAt(phase, options.cancel.clone());
@@ -249,8 +250,8 @@ fn a_restore_that_is_asked_to_stop_leaves_nothing() {
     }
 }
 
-/// What a backup has besides data lies elsewhere while the redo is applied, and comes to its place then if a person
-/// vouches for it.
+/// The configuration in a backup is kept separately while the redo is applied, and is placed
+/// afterwards if the backup is trusted.
 #[test]
 fn configuration_of_a_backup_is_kept_from_the_redo_applier() {
     let mut world = World::new();
@@ -279,7 +280,7 @@ fn configuration_of_a_backup_is_kept_from_the_redo_applier() {
     let warned = found
         .warnings
         .iter()
-        .any(|w| w.contains("--keyring-config"));
+        .any(|w| w.contains("RestoreOptions::keyring_config"));
     assert!(warned, "{:?}", found.warnings);
     let report = run(&world.repo, &found, &options, &Silent).unwrap();
     assert_eq!(
@@ -329,12 +330,12 @@ fn the_programs_that_restore_starts_do_not_see_secrets() {
     let options = options(&world, program);
     let plan = plan(&world.repo, "latest", &options).unwrap();
     run(&world.repo, &plan, &options, &Silent).unwrap();
-    // Cargo's variables stand for the secrets of a user's environment.
+    // Cargo's variables represent the secrets of a user's environment.
     let seen = std::fs::read_to_string(seen).unwrap();
     assert!(seen.contains("PATH=") && !seen.contains("CARGO"), "{seen}");
 }
 
-/// The log of a server that reads blocks ends where a log that was cut at any LSN must end.
+/// A log that was cut at any LSN must end where a server that reads its blocks ends.
 #[test]
 fn a_log_that_ends_anywhere_in_a_block_is_cut_where_recovery_ends() {
     let start = Lsn(start_of(0));
@@ -353,7 +354,7 @@ fn a_log_that_ends_anywhere_in_a_block_is_cut_where_recovery_ends() {
         let mut at = start.block_start().0;
         let mut scanned = at;
         for block in file[redo::HEADER..].chunks_exact(BLOCK) {
-            // What a recovering server does: a block that is not full is the last.
+            // A recovering server takes a block that is not full for the last one.
             match redo::classify(block, Lsn(at)) {
                 BlockState::Full => scanned = at + BLOCK as u64,
                 BlockState::Partial { data_len } => {
@@ -375,20 +376,25 @@ fn a_log_that_ends_anywhere_in_a_block_is_cut_where_recovery_ends() {
             scanned == last.0 || !(12..508).contains(&offset),
             "{offset}"
         );
-        // Never short of a byte of payload before the end.
+        // All bytes of the payload before the end are kept.
         let payload = |lsn: u64| lsn / 512 * 496 + (lsn % 512).clamp(12, 508) - 12;
         assert_eq!(payload(scanned), payload(last.0), "{offset}");
     }
 }
 
 #[test]
-fn the_space_check_can_be_passed_over() {
+fn the_space_check_can_be_skipped() {
     let (world, _) = world();
     let mut options = options(&world, double(world.dir.path(), "ok", "8.4.6"));
     let mut plan = plan(&world.repo, "latest", &options).unwrap();
     plan.write_bytes = u64::MAX;
     let error = run(&world.repo, &plan, &options, &Silent).unwrap_err();
-    assert!(error.to_string().contains("--skip-space-check"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("RestoreOptions::skip_space_check"),
+        "{error}"
+    );
     options.skip_space_check = true;
     run(&world.repo, &plan, &options, &Silent).unwrap();
 }

@@ -1,4 +1,4 @@
-//! What a verification says of the author of a backup, with the key and without it.
+//! The authentication of backups in a verification, with the key and without it.
 
 use super::crafted::Document;
 use super::damages::{look, problems};
@@ -15,7 +15,7 @@ fn key(byte: u8) -> Key {
     Key::from_text(Algorithm::Aes256, &[byte; 32]).unwrap()
 }
 
-/// A chain with MACs; those of `plain` have none.
+/// Creates a chain with MACs, except for the members in `plain`.
 fn world(plain: &[usize]) -> World {
     let mut world = World::new();
     let mut spaces = system();
@@ -73,7 +73,7 @@ fn a_plain_chain_needs_no_key() {
         let found = report.members[0].authentication;
         assert_eq!(found, Some(Authentication::NotEncrypted));
     }
-    // in a repository that takes encrypted backups only, a plain one may be an exchanged one
+    // In a repository that accepts encrypted backups only, a plain one may be a replacement.
     world.repo.require_encryption().unwrap();
     for report in without(&world) {
         assert_eq!(
@@ -84,7 +84,7 @@ fn a_plain_chain_needs_no_key() {
 }
 
 #[test]
-fn a_plain_member_of_an_encrypted_chain_is_seen_without_the_key() {
+fn a_plain_member_of_an_encrypted_chain_is_found_without_the_key() {
     for plain in 0..3 {
         let world = world(&[plain]);
         for report in without(&world) {
@@ -95,28 +95,28 @@ fn a_plain_member_of_an_encrypted_chain_is_seen_without_the_key() {
     }
 }
 
-/// Exchanges the manifest, and makes the summary fit.
+/// Replaces the manifest, and adjusts the summary.
 fn forged(world: &World, number: usize, change: impl FnOnce(&mut Value)) {
     let manifest = Document::of(world, number, MANIFEST);
     let mut value = manifest.value.clone();
     change(&mut value);
-    let (digest, length) = manifest.exchange(&value);
+    let (digest, length) = manifest.replace_with(&value);
     let summary = Document::of(world, number, "lsnap_summary.json");
     let mut said = summary.value.clone();
     said["manifest_digest"] = json!(digest);
     said["manifest_bytes"] = json!(length);
-    summary.exchange(&said);
+    summary.replace_with(&said);
 }
 
 #[test]
-fn a_mac_that_was_removed_or_made_up_is_seen_without_the_key() {
+fn a_removed_or_invalid_mac_is_found_without_the_key() {
     type Change = fn(&mut Value);
     let changes: [(&str, Change); 4] = [
         ("no MAC", |value| {
             value.as_object_mut().unwrap().remove("mac");
             value["files"][0]["wrapping"] = json!({"encryption": "AES256"});
         }),
-        // not in its place
+        // Not at its position.
         ("a MAC that no lsnap wrote", |value| {
             value["format"] = json!(1);
         }),

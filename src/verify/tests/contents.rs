@@ -1,5 +1,5 @@
-//! Backups whose digests are right and whose contents are not: made wrong, or exchanged before they
-//! were stored. Only `--data` sees it.
+//! Backups whose digests are right and whose content is wrong: wrong when it was made, or replaced
+//! before it was stored. Only `Level::Data` finds it.
 
 use super::damages::{look, problems};
 use crate::innodb::Lsn;
@@ -41,7 +41,7 @@ fn a_delta_with_a_page_from_before_its_scan() {
     world.backup(&spaces);
     let mut later = spaces.clone();
     later[1].write(3, start_of(0) + 7, 9);
-    // The manifest says more than what the pages are.
+    // The floor in the manifest is higher than the LSN of the page.
     world.scan_floor = Some(Lsn(start_of(0) - 50));
     later[1].write(1, start_of(0) - 20, 9);
     world.backup(&later);
@@ -52,10 +52,10 @@ fn a_delta_with_a_page_from_before_its_scan() {
     );
 }
 
-/// A table that was away for one backup, with the pages that it had before. Manifests of older lsnaps have
-/// no floors.
+/// A table that is not in one of the backups, with its old pages. Manifests of earlier versions
+/// have no floors.
 #[test]
-fn a_delta_of_a_tablespace_that_was_away() {
+fn a_delta_of_a_tablespace_with_a_gap() {
     for floors in [true, false] {
         let mut world = World::new();
         world.floors = floors;
@@ -70,7 +70,7 @@ fn a_delta_of_a_tablespace_that_was_away() {
     }
 }
 
-/// A table whose file holds the pages of another.
+/// A table whose file contains the pages of another.
 #[test]
 fn pages_of_another_tablespace() {
     let mut world = World::new();
@@ -87,7 +87,7 @@ fn pages_of_another_tablespace() {
 }
 
 #[test]
-fn a_redo_log_with_a_gap_or_a_short_one() {
+fn a_redo_log_with_a_gap_and_one_that_is_too_short() {
     for (cut, words) in [(false, "redo block"), (true, "ends at LSN")] {
         let mut world = World::new();
         let mut log = redo_log(Lsn(start_of(0)), Lsn(start_of(0) + 4_000));
@@ -102,7 +102,7 @@ fn a_redo_log_with_a_gap_or_a_short_one() {
     }
 }
 
-/// A full backup and an incremental, whose tables lie in packs.
+/// Creates a full backup and an incremental, whose tables are in packs.
 fn packed() -> (World, Vec<Space>) {
     let mut world = World::new();
     world.object_pages = 20;
@@ -117,8 +117,8 @@ fn packed() -> (World, Vec<Space>) {
     (world, spaces)
 }
 
-/// What a repository that is open for long has read before is no proof of what lies there now, and a
-/// report names objects that are there.
+/// Bytes that an open repository has read earlier don't prove the current content, and a report
+/// contains only existing objects.
 #[test]
 fn a_pack_that_was_damaged_since_it_was_read() {
     let (world, _) = packed();
@@ -139,7 +139,7 @@ fn a_pack_that_was_damaged_since_it_was_read() {
     }
 }
 
-/// Of a page in a pack the object is named that it lies in.
+/// For a page in a pack, the report contains the object with the page.
 #[test]
 fn a_page_in_a_pack_that_is_newer_than_the_backup() {
     let (mut world, mut spaces) = packed();

@@ -1,4 +1,4 @@
-//! Manifests that somebody made up, with right digests: a verification calls none of them sound that a restore
+//! Forged manifests with right digests: a verification must not report one as sound that a restore
 //! would refuse.
 
 use super::damages::look;
@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 const SUMMARY: &str = "lsnap_summary.json";
 
-/// A full backup and two incrementals; a table appears in the second, and one is away in it.
+/// Creates a full backup and two incrementals; one table appears in the second, and one is missing
+/// in it.
 fn world() -> World {
     let mut world = World::new();
     let mut spaces = system();
@@ -30,7 +31,7 @@ fn world() -> World {
     world
 }
 
-/// A document of a member as it lies on the disk.
+/// A document of a member on the disk.
 pub(super) struct Document {
     place: PathBuf,
     path: &'static str,
@@ -53,14 +54,14 @@ impl Document {
         }
     }
 
-    /// Exchanges it; gives its digest and its length.
-    pub(super) fn exchange(&self, value: &Value) -> (String, usize) {
+    /// Replaces it; returns its digest and its length.
+    pub(super) fn replace_with(&self, value: &Value) -> (String, usize) {
         let (object, digest) = forge(self.path, value);
         std::fs::write(&self.place, &object).unwrap();
         (digest, object.len())
     }
 
-    pub(super) fn put_back(&self) {
+    pub(super) fn put_original(&self) {
         std::fs::write(&self.place, &self.object).unwrap();
     }
 }
@@ -72,7 +73,7 @@ enum Step {
     Index(usize),
 }
 
-/// Every place in a document, those of long arrays only for a few of their elements.
+/// Collects every position in a document; of long arrays, only those of a few elements.
 fn places(value: &Value, at: &mut Vec<Step>, found: &mut Vec<Vec<Step>>) {
     if !at.is_empty() {
         found.push(at.clone());
@@ -104,8 +105,8 @@ fn place<'v>(value: &'v mut Value, at: &[Step]) -> &'v mut Value {
     })
 }
 
-/// What a value is exchanged for.
-fn bent(value: &Value) -> Vec<Value> {
+/// Returns the replacements for a value.
+fn replacements(value: &Value) -> Vec<Value> {
     match value {
         Value::Number(n) => {
             let n = n.as_u64().unwrap_or_default();
@@ -139,19 +140,19 @@ fn bent(value: &Value) -> Vec<Value> {
         Value::Bool(b) => vec![json!(!b)],
         Value::Null => vec![json!(1), json!("x"), json!({})],
         Value::Array(list) => {
-            let mut bent = vec![json!([])];
+            let mut values = vec![json!([])];
             if let (Some(first), Some(last)) = (list.first(), list.last()) {
-                bent.push(Value::Array(list[1..].to_vec()));
-                bent.push(Value::Array(list[..list.len() - 1].to_vec()));
-                bent.push(Value::Array(
+                values.push(Value::Array(list[1..].to_vec()));
+                values.push(Value::Array(list[..list.len() - 1].to_vec()));
+                values.push(Value::Array(
                     [list.as_slice(), std::slice::from_ref(first)].concat(),
                 ));
-                bent.push(Value::Array(
+                values.push(Value::Array(
                     [std::slice::from_ref(last), list.as_slice()].concat(),
                 ));
-                bent.push(Value::Array(list.iter().rev().cloned().collect()));
+                values.push(Value::Array(list.iter().rev().cloned().collect()));
             }
-            bent
+            values
         }
         Value::Object(map) => {
             let without = map.keys().map(|key| {
@@ -164,10 +165,11 @@ fn bent(value: &Value) -> Vec<Value> {
     }
 }
 
-/// Every how many of the possible changes are tried: all of them take minutes. Prime, so that every sort is met.
+/// Only every n-th possible change is tried, because all of them would take minutes. It is a prime,
+/// so that every kind of change occurs.
 const EVERY: usize = 7;
 
-/// The outcome of a verification; none of one that ends without an answer.
+/// Returns the outcome of a verification; `None` if it ends with an error.
 fn outcome(world: &World, level: Level) -> Option<Outcome> {
     let options = VerifyOptions {
         level,
@@ -180,7 +182,8 @@ fn outcome(world: &World, level: Level) -> Option<Outcome> {
     }
 }
 
-/// Whether a restore would go on to read the backups' files; of each member.
+/// Returns the error with which a restore would refuse the backups before reading their files;
+/// `None` if it would not, for any member.
 fn refusal(world: &World) -> Option<String> {
     let options = RestoreOptions::new("/nonexistent");
     let mut members = world.chain.iter();
@@ -190,7 +193,7 @@ fn refusal(world: &World) -> Option<String> {
 }
 
 #[test]
-fn what_is_called_sound_can_be_restored() {
+fn backups_reported_as_sound_can_be_restored() {
     let world = world();
     assert_eq!(
         (outcome(&world, Level::Data), refusal(&world)),
@@ -203,7 +206,7 @@ fn what_is_called_sound_can_be_restored() {
         let mut all = Vec::new();
         places(&manifest.value, &mut Vec::new(), &mut all);
         for at in &all {
-            for new in bent(place(&mut manifest.value.clone(), at)) {
+            for new in replacements(place(&mut manifest.value.clone(), at)) {
                 number += 1;
                 if number % EVERY != 0 {
                     continue;
@@ -213,8 +216,8 @@ fn what_is_called_sound_can_be_restored() {
                 if value == manifest.value {
                     continue;
                 }
-                let (digest, length) = manifest.exchange(&value);
-                // The summary goes with it, as far as it repeats the manifest.
+                let (digest, length) = manifest.replace_with(&value);
+                // The summary is adjusted, as far as it repeats the manifest.
                 let mut said = summary.value.clone();
                 said["manifest_digest"] = json!(digest);
                 said["manifest_bytes"] = json!(length);
@@ -223,7 +226,7 @@ fn what_is_called_sound_can_be_restored() {
                         said[key] = value[key].clone();
                     }
                 }
-                summary.exchange(&said);
+                summary.replace_with(&said);
                 tried += 1;
                 let (verified, refusal) = (outcome(&world, Level::Present), refusal(&world));
                 if let Some(why) = &refusal {
@@ -240,8 +243,8 @@ fn what_is_called_sound_can_be_restored() {
                 }
             }
         }
-        manifest.put_back();
-        summary.put_back();
+        manifest.put_original();
+        summary.put_original();
     }
     assert_eq!(outcome(&world, Level::Present), Some(Outcome::Sound));
     assert!(
@@ -250,7 +253,7 @@ fn what_is_called_sound_can_be_restored() {
     );
 }
 
-/// What a verification of every byte calls sound is restored, but for the redo.
+/// Checks that a backup that is sound by `Level::Data` is restored, without the redo.
 fn whole(world: &World, member: usize, at: &[Step], new: &Value) {
     let chain = world.repo.chain_of(&world.chain[2].name).unwrap();
     let merged = world.merge_chain(chain);
@@ -261,9 +264,9 @@ fn whole(world: &World, member: usize, at: &[Step], new: &Value) {
     );
 }
 
-/// A chain that is its own base, and two that stand on each other.
+/// A chain that is its own base, and two that are the base of each other.
 #[test]
-fn a_chain_that_never_begins() {
+fn a_chain_without_a_full_backup() {
     for (member, base) in [(1, 1), (1, 2), (2, 2)] {
         let world = world();
         let manifest = Document::of(&world, member, MANIFEST);
@@ -275,13 +278,13 @@ fn a_chain_that_never_begins() {
         value["lsn"]["from_lsn"] = json!(of.lsn.to_lsn);
         value["lsn"]["to_lsn"] = json!(of.lsn.to_lsn);
         value["lsn"]["last_lsn"] = json!(of.lsn.last_lsn);
-        let (digest, length) = manifest.exchange(&value);
+        let (digest, length) = manifest.replace_with(&value);
         let mut said = summary.value.clone();
         said["manifest_digest"] = json!(digest);
         said["manifest_bytes"] = json!(length);
         said["base"] = reference;
         said["lsn"] = value["lsn"].clone();
-        summary.exchange(&said);
+        summary.replace_with(&said);
         assert!(refusal(&world).is_some());
         for which in [Which::All, Which::Named(world.chain[member].name.as_str())] {
             let report = look(&world.repo, which, Level::Present);
@@ -294,9 +297,9 @@ fn a_chain_that_never_begins() {
     }
 }
 
-/// Exchanges the manifest of a member and makes the summary fit it, so that nothing else is wrong.
-fn exchange_both(world: &World, number: usize, value: &Value) {
-    let (digest, length) = Document::of(world, number, MANIFEST).exchange(value);
+/// Replaces the manifest of a member and adjusts the summary, so that there is no other fault.
+fn replace_both(world: &World, number: usize, value: &Value) {
+    let (digest, length) = Document::of(world, number, MANIFEST).replace_with(value);
     let summary = Document::of(world, number, SUMMARY);
     let mut said = summary.value.clone();
     said["manifest_digest"] = json!(digest);
@@ -304,12 +307,12 @@ fn exchange_both(world: &World, number: usize, value: &Value) {
     for key in ["lsn", "binlog"] {
         said[key] = value[key].clone();
     }
-    summary.exchange(&said);
+    summary.replace_with(&said);
 }
 
-/// With these a recovering server ends, or stops at a question.
+/// With these values a recovering server ends, or stops at a query.
 #[test]
-fn facts_that_a_server_trips_over_are_seen() {
+fn values_that_stop_a_server_are_found() {
     let world = world();
     for (place, new) in [
         (vec!["binlog", "gtid_executed"], json!("../x")),
@@ -326,7 +329,7 @@ fn facts_that_a_server_trips_over_are_seen() {
         let mut value = manifest.value.clone();
         let found = value.pointer_mut(&format!("/{}", place.join("/"))).unwrap();
         *found = new.clone();
-        exchange_both(&world, 2, &value);
+        replace_both(&world, 2, &value);
         let report = look(&world.repo, Which::All, Level::Present);
         assert_eq!(
             report.outcome(),
@@ -335,12 +338,12 @@ fn facts_that_a_server_trips_over_are_seen() {
         );
         let refusal = refusal(&world).unwrap_or_default();
         assert!(!refusal.is_empty(), "{place:?} = {new}");
-        manifest.put_back();
-        summary.put_back();
+        manifest.put_original();
+        summary.put_original();
     }
 }
 
-/// A delta that is said to hold everything, without a first page that its base has.
+/// A delta that claims to have every page, without a first page that its base has.
 #[test]
 fn a_floor_of_zero_needs_the_first_page() {
     let world = world();
@@ -349,7 +352,7 @@ fn a_floor_of_zero_needs_the_first_page() {
         let mut value = manifest.value.clone();
         assert_ne!(value["files"][file]["role"]["floor"], json!(0));
         value["files"][file]["role"]["floor"] = json!(0);
-        exchange_both(&world, 2, &value);
+        replace_both(&world, 2, &value);
         let report = look(&world.repo, Which::All, Level::Data);
         assert_eq!(report.outcome(), Outcome::Damaged, "{file}: {report:#?}");
         let chain = world.repo.chain_of(&world.chain[2].name).unwrap();
@@ -358,9 +361,9 @@ fn a_floor_of_zero_needs_the_first_page() {
     }
 }
 
-/// The same with page 0 and without the other pages that a server makes first.
+/// The same with page 0 and without the other pages that a server writes first.
 #[test]
-fn a_floor_of_zero_needs_what_a_server_makes_first() {
+fn a_floor_of_zero_needs_the_pages_that_a_server_writes_first() {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "undo_001", 7, 50));
@@ -372,29 +375,29 @@ fn a_floor_of_zero_needs_what_a_server_makes_first() {
     world.backup(&spaces);
     let mut value = Document::of(&world, 1, MANIFEST).value;
     value["files"][2]["role"]["floor"] = json!(0);
-    exchange_both(&world, 1, &value);
+    replace_both(&world, 1, &value);
     let report = look(&world.repo, Which::All, Level::Data);
     let found: Vec<_> = report.problems().map(|p| p.expected.as_str()).collect();
     assert_eq!(found, ["page 1"]);
 }
 
-/// A listing, and the choice of `latest`, go by the summary.
+/// A listing, and the choice of `latest`, use the summary.
 #[test]
-fn a_summary_that_says_something_else_is_seen() {
+fn a_summary_that_differs_from_the_manifest_is_found() {
     let world = world();
     for number in 0..3 {
         let summary = Document::of(&world, number, SUMMARY);
         for (field, value) in summary.value.as_object().unwrap() {
-            // an earlier lsnap doesn't write these
+            // An earlier version doesn't write these.
             let may_lack = ["redo_log_uuid", "hostname", "missing_tables"];
-            for new in bent(value) {
+            for new in replacements(value) {
                 let lacks = may_lack.contains(&field.as_str()) && new == json!("");
                 if new == *value || lacks {
                     continue;
                 }
                 let mut said = summary.value.clone();
                 said[field] = new.clone();
-                summary.exchange(&said);
+                summary.replace_with(&said);
                 let code = outcome(&world, Level::Present);
                 assert_ne!(
                     code,
@@ -403,7 +406,7 @@ fn a_summary_that_says_something_else_is_seen() {
                 );
             }
         }
-        summary.put_back();
+        summary.put_original();
     }
     assert_eq!(outcome(&world, Level::Present), Some(Outcome::Sound));
 }

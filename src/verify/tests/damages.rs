@@ -6,7 +6,7 @@ use crate::verify::{
 };
 use std::path::{Path, PathBuf};
 
-/// A full backup and two incrementals.
+/// Creates a full backup and two incrementals.
 fn world() -> World {
     let mut world = World::new();
     let mut spaces = system();
@@ -73,7 +73,7 @@ fn a_chain_with_names_too_long_for_a_directory_is_sound() {
     }
 }
 
-/// Where an object of a member lies.
+/// Returns the path of an object of a member.
 fn at(world: &World, number: usize, path: &str, index: usize) -> PathBuf {
     world.object(number, path, index)
 }
@@ -86,8 +86,8 @@ fn rewrite(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// What is done, and what the listing and the reading levels call it (`None`: they don't notice), at
-/// which object.
+/// A change, and the kind of problem that the listing and the reading levels report for it (`None`:
+/// they don't notice it), with the object.
 type Row = (
     &'static str,
     Damage,
@@ -246,8 +246,8 @@ const TABLE: &[Row] = {
     ]
 };
 
-/// Both for the chain of the newest and for everything; and what is reported says which object, what
-/// was found and what was expected.
+/// Verifies the chain of the newest backup, and all backups; the report must contain the object,
+/// what was found and what was expected.
 #[test]
 fn every_damage_is_found() {
     for (what, damage, listing, reading, object) in TABLE {

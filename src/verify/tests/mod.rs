@@ -1,4 +1,4 @@
-//! Each way to damage a real backup, and what each level says of it.
+//! Tests of a verification: every way to damage a real backup, and the result of each level.
 
 mod authentication;
 mod contents;

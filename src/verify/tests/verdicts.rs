@@ -1,4 +1,4 @@
-//! What a verification says of what it can't look at, and of a repository in which nothing is left.
+//! The results for backups that can't be verified, and for a repository without a finished backup.
 
 use super::damages::{look, problems};
 use crate::manifest::Finding;
@@ -24,7 +24,7 @@ fn world(members: usize) -> World {
     world
 }
 
-/// Makes everything in a repository as old as an hour.
+/// Makes everything in a repository one hour old.
 fn age(repository: &Path) {
     let time = SystemTime::now() - Duration::from_secs(3600);
     for path in files_below(repository).keys() {
@@ -42,7 +42,7 @@ fn a_repository_without_any_manifest_is_not_sound() {
         std::fs::remove_file(world.object(number, MANIFEST, 0)).unwrap();
     }
     let report = look(&world.repo, Which::All, Level::Present);
-    // They may be just being finished; but nothing was verified.
+    // They may be just about to be finished, but nothing was verified.
     assert_eq!(
         (report.unfinished.len(), report.outcome()),
         (3, Outcome::Empty)
@@ -68,9 +68,9 @@ fn an_empty_repository_is_not_sound() {
     assert_eq!(report.outcome(), Outcome::Empty);
 }
 
-/// The full backup is gone, or one in the middle.
+/// The full backup is missing, or one in the middle.
 #[test]
-fn members_whose_base_is_gone_are_told() {
+fn members_whose_base_is_missing_are_reported() {
     for gone in [0, 1] {
         let world = world(4);
         world.remove(&[world.chain[gone].name.clone()]);
@@ -89,8 +89,11 @@ fn members_whose_base_is_gone_are_told() {
         assert_eq!(states, expected);
         let report = look(&world.repo, Which::All, Level::Present);
         assert_eq!(report.outcome(), Outcome::ChainBroken, "{report:#?}");
-        let told = report.members.iter().filter(|m| !m.problems.is_empty());
-        assert_eq!(told.count(), expected.iter().filter(|gone| **gone).count());
+        let with_problems = report.members.iter().filter(|m| !m.problems.is_empty());
+        assert_eq!(
+            with_problems.count(),
+            expected.iter().filter(|gone| **gone).count()
+        );
         let latest = world.repo.resolve("latest");
         match gone {
             0 => assert!(
@@ -106,15 +109,15 @@ fn members_whose_base_is_gone_are_told() {
                 "{latest:?}"
             ),
         }
-        // Those that are newer than what `latest` means are not passed over.
+        // Those that are newer than `latest` are not skipped.
         let report = look(&world.repo, Which::Named("latest"), Level::Present);
         assert_eq!(report.outcome(), Outcome::ChainBroken);
     }
 }
 
-/// What is older than `latest` is no part of its restore.
+/// Backups older than `latest` are not needed to restore it.
 #[test]
-fn older_damage_does_not_count_against_latest() {
+fn damage_of_older_backups_does_not_affect_latest() {
     let mut world = world(3);
     world.remove(&[world.chain[1].name.clone()]);
     world.chain.clear();
@@ -128,7 +131,7 @@ fn older_damage_does_not_count_against_latest() {
     assert_eq!(report.outcome(), Outcome::ChainBroken, "{report:#?}");
 }
 
-/// A backup of the same name is no base of what stood on the one before it.
+/// A backup of the same name can't be the base of the incrementals of its predecessor.
 #[test]
 fn another_backup_in_the_place_of_the_base() {
     let mut world = world(2);
@@ -137,7 +140,7 @@ fn another_backup_in_the_place_of_the_base() {
     let younger = world.chain.pop().unwrap();
     world.chain.clear();
     world.past = 7;
-    world.backup_bent(&system(), |_| {});
+    world.backup_with_changes(&system(), |_| {});
     let other = &world.chain[0];
     assert_eq!(other.name, younger.name.base());
     // The fixture gives every first backup the same id.
@@ -148,9 +151,9 @@ fn another_backup_in_the_place_of_the_base() {
     assert_eq!(report.outcome(), Outcome::ChainBroken, "{report:#?}");
 }
 
-/// What `cloud put` stored of a stream, and what xtrabackup made.
+/// Streams that `cloud put` stored, and backups of xtrabackup.
 #[test]
-fn what_is_not_verified_is_told_by_the_exit_code() {
+fn backups_that_are_not_verified_change_the_exit_code() {
     let world = world(1);
     let repo = world.dir.path().join("repo");
     let zeros = "00000000000000000000";
@@ -197,7 +200,7 @@ fn what_is_not_verified_is_told_by_the_exit_code() {
     );
 }
 
-/// The wait of a reader for a deletion to give way takes ten seconds of this test.
+/// This test takes ten seconds, because the reader waits for the deletion to stop.
 #[test]
 fn a_chain_that_is_being_deleted_is_not_verified_and_not_damaged() {
     let world = world(2);
@@ -230,13 +233,13 @@ fn a_chain_that_is_being_deleted_is_not_verified_and_not_damaged() {
     assert_eq!(name, names[1]);
 }
 
-/// A name in a message may look like the end of a sentence.
+/// A name in a message can look like the end of a sentence.
 #[test]
-fn a_problem_is_made_of_the_fields_of_its_error() {
+fn a_problem_has_the_fields_of_its_error() {
     let finding = Finding::new("a file \"x, expected y\" of 3 bytes", 4);
     let error = ReadError::damaged("b", "t.ibd", finding);
     let text = error.to_string();
-    let sentence = "b/t.ibd is damaged: a file \"x, expected y\" of 3 bytes, expected 4; run";
+    let sentence = "b/t.ibd is damaged: a file \"x, expected y\" of 3 bytes, expected 4; verify";
     assert!(text.starts_with(sentence), "{text}");
     let problem = Problem::of_read(error).unwrap();
     assert_eq!(problem.object, "b/t.ibd");
