@@ -331,8 +331,10 @@ fn prune(
     policy: &Policy,
     options: &BackupOptions,
 ) -> Result<PruneReport, Failure> {
-    let mut deletion = DeleteOptions::default();
-    deletion.cancel = options.cancel.clone();
+    let deletion = DeleteOptions {
+        cancel: options.cancel.clone(),
+        ..DeleteOptions::default()
+    };
     Ok(store::prune(repo, policy, &deletion, Utc::now(), &Silent)?)
 }
 

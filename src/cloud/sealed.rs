@@ -31,7 +31,7 @@ pub(super) fn check(chunk: &Chunk) -> Result<(), String> {
     }
     Err(format!(
         "its file {path} is not encrypted, but the repository takes encrypted backups only: encrypt the backup when it is taken \
-         (with lsnap or xtrabackup: --encrypt and --encrypt-key-file), or put it into another repository"
+         (BackupOptions::key, or the options of xtrabackup for it), or put it into another repository"
     ))
 }
 
