@@ -201,7 +201,7 @@ fn extracted(world: &World) {
 
 /// A plain member is refused by the repository, and by the chain if the repository has no setting.
 fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
-    let words = ["takes encrypted backups only", "--encrypt-key-file"];
+    let words = ["takes encrypted backups only", "--key-file"];
     world.refused(sealed, &[], &words);
     world.refused(sealed, &["--incremental"], &words);
     let marker = sealed.join("lsnap_repository.json");

@@ -91,7 +91,7 @@ fn refused_without_the_key(journey: &Journey) {
     let target = journey.path().join("refused");
     let plain = ["--mysqld", mysqld.to_str().unwrap()];
     lsnap::try_restore(&repository, name, &target, &plain)
-        .refused(12, &["AES256", "--encrypt-key-file"]);
+        .refused(12, &["AES256", "--key-file"]);
     Sealed::with(journey, "other", &KEY.replace("0f", "f0"))
         .try_restore(journey, name, &target)
         .refused(12, &["does not fit the MAC"]);
