@@ -208,18 +208,14 @@ fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
     let text = std::fs::read_to_string(&marker).unwrap();
     assert!(text.contains("\"encrypted_only\":true"), "{text}");
     std::fs::remove_file(&marker).unwrap();
-    let words = [
-        "the base is encrypted",
-        "--encrypt=AES256",
-        "--encrypt-key-file",
-    ];
+    let words = ["the base is encrypted", "--key-file", "AES256"];
     world.refused(sealed, &["--incremental"], &words);
 
     let other = world.room.path().join("other");
     std::fs::write(&other, KEY.replace("0f", "f0")).unwrap();
     let other = [
-        "--encrypt=AES256",
-        "--encrypt-key-file",
+        "--key-file",
+        "AES256",
         other.to_str().unwrap(),
         "--incremental",
     ];

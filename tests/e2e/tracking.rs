@@ -481,5 +481,7 @@ fn unlisted(plain: &Plain) {
     for (at, page) in before {
         ibd.write_all_at(&page, at).unwrap();
     }
+    // The last backup can have marks of pages as they were written: to it, these are an older state of the server.
+    lsnap::full(&plain.server, &plain.repository);
     tracked(&lsnap::backup(&plain.server, &plain.repository, &arguments));
 }

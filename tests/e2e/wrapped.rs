@@ -90,8 +90,7 @@ fn refused_without_the_key(journey: &Journey) {
     let mysqld = journey.source.program("mysqld");
     let target = journey.path().join("refused");
     let plain = ["--mysqld", mysqld.to_str().unwrap()];
-    lsnap::try_restore(&repository, name, &target, &plain)
-        .refused(12, &["AES256", "--key-file"]);
+    lsnap::try_restore(&repository, name, &target, &plain).refused(12, &["AES256", "--key-file"]);
     Sealed::with(journey, "other", &KEY.replace("0f", "f0"))
         .try_restore(journey, name, &target)
         .refused(12, &["does not fit the MAC"]);
