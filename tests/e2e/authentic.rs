@@ -214,8 +214,8 @@ fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
     let other = world.room.path().join("other");
     std::fs::write(&other, KEY.replace("0f", "f0")).unwrap();
     let other = [
+        "--encrypt=AES256",
         "--key-file",
-        "AES256",
         other.to_str().unwrap(),
         "--incremental",
     ];
