@@ -1,9 +1,6 @@
-//! A nightly backup of an async service, with retries; SIGINT cancels it: `nightly <socket>
-//! <repository>`.
+//! A nightly backup of an async service, with retries; SIGINT cancels it: `nightly SOCKET REPOSITORY`.
 
-use lsnap::{
-    BackupOptions, BaseChoice, Cancel, ConnectOptions, Error, ErrorKind, Repository, Silent,
-};
+use lsnap::{BackupOptions, BaseChoice, Cancel, ConnectOptions, Error, Repository, Silent};
 
 fn back_up(args: &[String], cancel: Cancel) -> Result<(), Error> {
     let repo = Repository::open(&args[2])?;
@@ -11,7 +8,7 @@ fn back_up(args: &[String], cancel: Cancel) -> Result<(), Error> {
     let mut options = BackupOptions::new(ConnectOptions::for_socket(&args[1], "root"));
     (options.incremental, options.cancel) = (Some(BaseChoice::Latest), cancel);
     let mut done = lsnap::back_up(&repo, &options, &Silent);
-    if matches!(&done, Err(error) if error.kind() == ErrorKind::ChainBroken) {
+    if matches!(&done, Err(error) if error.kind() == lsnap::ErrorKind::ChainBroken) {
         options.incremental = None; // a full backup begins a new chain
         done = lsnap::back_up(&repo, &options, &Silent);
     }
