@@ -306,7 +306,7 @@ fn a_long_statement_is_waited_for(server: &Sandbox, conn: &mut Conn, room: &Path
 
     // A signal during that wait.
     let running = lsnap::spawn_backup(server, room, &["--lock-timeout=600"]);
-    wait_for("a look", Duration::from_secs(60), || {
+    wait_for("a look", Duration::from_secs(180), || {
         !last_said(conn, "SELECT DISTINCT t.PROCESSLIST_ID", "BACKUP LOCK").is_empty()
     });
     let began = Instant::now();
