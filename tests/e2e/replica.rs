@@ -366,7 +366,7 @@ fn interrupted(pair: &Pair) {
     pair.source.run("UPDATE d.c SET n = n + 1 WHERE id = 99");
     let waits = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'";
     wait_for("the applier to wait", Duration::from_secs(90), || {
-        pair.replica.value(waits) == "1"
+        pair.replica.value(waits) != "0"
     });
     let backup = lsnap::spawn_backup(&pair.replica, &pair.repository(), &["--safe-slave-backup"]);
     runs(pair, "STOP REPLICA");
