@@ -153,7 +153,7 @@ fn a_server_that_is_too_old_is_refused_with_the_required_version() {
 
 #[test]
 fn a_server_newer_than_any_tested_one_requires_an_option() {
-    refused("26.7.0", &["26.7", "--allow-untested-server", "verify"]);
+    refused("26.7.0", &["26.7", "--allow-untested-server", "--restore"]);
 }
 
 #[test]

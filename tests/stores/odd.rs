@@ -132,7 +132,7 @@ fn missing_features_of_a_store_are_reported_with_an_instruction() {
         ),
         "{error}"
     );
-    assert!(error.to_string().contains("--object-size"), "{error}");
+    assert!(error.to_string().contains("BackupOptions::object_size"), "{error}");
     assert_eq!(requests, 1);
     proxy.always(Some(Deed::Answer(SKEWED)));
     let (error, requests) = put();
@@ -167,7 +167,7 @@ fn a_store_that_refuses_the_checksum_can_be_used_without_it() {
             .put_new("k", vec![Bytes::from_static(b"k")])
     };
     let error = put(&repository).unwrap_err().to_string();
-    assert!(error.contains("--no-checksum-header"), "{error}");
+    assert!(error.contains("StoreOptions::checksum_header"), "{error}");
     let options = StoreOptions {
         checksum_header: false,
         ..options(&server, &format!("http://127.0.0.1:{}", proxy.port))
