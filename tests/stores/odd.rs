@@ -132,7 +132,10 @@ fn missing_features_of_a_store_are_reported_with_an_instruction() {
         ),
         "{error}"
     );
-    assert!(error.to_string().contains("BackupOptions::object_size"), "{error}");
+    assert!(
+        error.to_string().contains("BackupOptions::object_size"),
+        "{error}"
+    );
     assert_eq!(requests, 1);
     proxy.always(Some(Deed::Answer(SKEWED)));
     let (error, requests) = put();
