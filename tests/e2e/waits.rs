@@ -256,10 +256,19 @@ fn a_session_that_was_killed(server: &Sandbox, conn: &mut Conn, room: &Path) {
 /// Returns the connection id of lsnap's session that holds a lock of this kind and whose last
 /// statement begins with `statement`; or "".
 fn last_said(conn: &mut Conn, statement: &str, lock: &str) -> String {
+    said("events_statements_current", conn, statement, lock)
+}
+
+/// As [`last_said`], of the last ten statements.
+fn lately_said(conn: &mut Conn, statement: &str, lock: &str) -> String {
+    said("events_statements_history", conn, statement, lock)
+}
+
+fn said(statements: &str, conn: &mut Conn, statement: &str, lock: &str) -> String {
     let query = format!(
         "SELECT MAX(a.PROCESSLIST_ID) FROM performance_schema.session_connect_attrs a \
          JOIN performance_schema.threads t ON t.PROCESSLIST_ID = a.PROCESSLIST_ID \
-         JOIN performance_schema.events_statements_current e ON e.THREAD_ID = t.THREAD_ID \
+         JOIN performance_schema.{statements} e ON e.THREAD_ID = t.THREAD_ID \
          JOIN performance_schema.metadata_locks m ON m.OWNER_THREAD_ID = t.THREAD_ID \
          WHERE a.ATTR_NAME = 'program_name' AND a.ATTR_VALUE = 'lsnap' AND m.OBJECT_TYPE = '{lock}' \
          AND e.SQL_TEXT LIKE '{statement}%'"
@@ -306,8 +315,8 @@ fn a_long_statement_is_waited_for(server: &Sandbox, conn: &mut Conn, room: &Path
 
     // A signal during that wait.
     let running = lsnap::spawn_backup(server, room, &["--lock-timeout=600"]);
-    wait_for("a look", Duration::from_secs(180), || {
-        !last_said(conn, "SELECT DISTINCT t.PROCESSLIST_ID", "BACKUP LOCK").is_empty()
+    wait_for("a look", Duration::from_secs(60), || {
+        !lately_said(conn, "SELECT DISTINCT t.PROCESSLIST_ID", "BACKUP LOCK").is_empty()
     });
     let began = Instant::now();
     signal(&running, Signal::INT);
