@@ -29,11 +29,9 @@ struct Report {
 
 pub(super) fn run(args: &Args, pin: bool, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.repo.repo)?;
-    let name = repository.choose(&args.name)?.name;
-    let was_pinned = repository
-        .list()?
-        .iter()
-        .any(|l| l.name == name && l.pinned);
+    let listed = repository.list()?;
+    let name = repository.choose_in(&listed, &args.name)?.name;
+    let was_pinned = listed.iter().any(|l| l.name == name && l.pinned);
     if pin {
         repository.pin(&name)?;
     } else {
