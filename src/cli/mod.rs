@@ -61,6 +61,10 @@ struct Cli {
     /// A profile of the configuration file. Its values have precedence over the rest of the file.
     #[arg(long, global = true, value_name = "NAME", help_heading = "General")]
     profile: Option<String>,
+    /// Ignore the value of a key in the environment and the configuration file: `backup.full-every`, or a whole
+    /// table: `retention`. May be repeated.
+    #[arg(long, global = true, value_name = "KEY", help_heading = "General")]
+    unset: Vec<String>,
     /// Print the result as one JSON document on standard output.
     #[arg(long, global = true, help_heading = "General")]
     json: bool,
@@ -150,7 +154,7 @@ pub fn main() -> ExitCode {
         Command::Cloud(args) => cloud::run(&args, &context),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
-        Command::Config(args) => config::run(&args, (cli.config, cli.profile), &context),
+        Command::Config(args) => config::run(&args, (cli.config, cli.profile, cli.unset), &context),
         Command::Consolidate(args) => consolidate::run(&args, &context),
         Command::Delete(args) => delete::run(&args, &context),
         Command::List(args) => list::run(&args, &context),

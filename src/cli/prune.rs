@@ -3,7 +3,7 @@
 use super::delete::Deletion;
 use super::exit::{Failure, store_code};
 use super::progress::Shown;
-use super::retention::RetentionArgs;
+use super::retention::{self, RetentionArgs};
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human};
 use crate::counted;
@@ -20,7 +20,7 @@ pub(super) struct Args {
     #[arg(long)]
     all: bool,
     /// Delete no chain, only unfinished backups and the rest of interrupted deletions.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = retention::KEEP)]
     unfinished_only: bool,
     /// Print what would be deleted, delete nothing.
     #[arg(long)]

@@ -52,6 +52,7 @@ const NOT_IN_FILE: &[&str] = &[
     "to-name",
     "unfinished",
     "unfinished-only",
+    "unset",
     "version",
 ];
 

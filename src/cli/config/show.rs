@@ -70,7 +70,9 @@ fn row(
     instance: Option<&str>,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Row {
-    let from_environment = key.in_environment(variable);
+    let from_environment = key
+        .in_environment(variable)
+        .filter(|_| !configuration.is_unset(key));
     let found = from_environment.map(|(value, name)| (value, Origin::Environment(name)));
     let found = found.or_else(|| {
         let setting = configuration.find(&key.section, &key.name, instance)?;
@@ -155,7 +157,7 @@ mod tests {
         let path = "/etc/x.toml".into();
         let configuration = Configuration {
             file: Some(File { path, settings }),
-            profile: None,
+            ..Configuration::default()
         };
         let variable = |name: &str| (name == "LSNAP_BACKUP_MEMORY").then(|| "1GiB".to_owned());
         let shown = text(&configuration, &rows(&configuration, &variable));
