@@ -76,6 +76,7 @@ mod tests {
     use super::*;
     use crate::manifest::BackupName;
     use crate::manifest::fixture::manifest;
+    use crate::store::{BackupFault, ChainFault};
 
     fn chain(incrementals: usize, started: DateTime<Utc>) -> NextBase {
         let member = |n: usize| {
@@ -121,12 +122,88 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_has_the_age_and_the_length() {
+        let now = Utc::now();
+        let day = Duration::from_secs(86_400);
+        let when = FullWhen {
+            older_than: Some(7 * day),
+            incrementals: Some(3),
+        };
+        let text = |incrementals, age: TimeDelta| match when
+            .decide(&chain(incrementals, now - age), now)
+        {
+            Due::Full(text) => format!("full: {text}"),
+            Due::Incremental(text) => format!("incremental: {text}"),
+        };
+        for (incrementals, age, start, end) in [
+            (2, TimeDelta::hours(195), "full: prod-", " is 8 d 3 h old"),
+            (3, TimeDelta::minutes(90), "full: ", " has 3 incrementals"),
+            (
+                1,
+                TimeDelta::minutes(90),
+                "incremental: ",
+                " is 1 h 30 min old and has 1 incremental",
+            ),
+            (
+                0,
+                TimeDelta::minutes(59),
+                "incremental: ",
+                " is 59 min old and has 0 incrementals",
+            ),
+            (
+                0,
+                TimeDelta::hours(-5),
+                "incremental: ",
+                " is 0 min old and has 0 incrementals",
+            ),
+        ] {
+            let text = text(incrementals, age);
+            assert!(text.starts_with(start) && text.ends_with(end), "{text}");
+        }
+    }
+
+    #[test]
     fn only_an_unusable_base_is_a_reason_for_a_full_backup() {
         let base = BackupError::BaseUnusable {
             base: "x".to_owned(),
             reason: "y".to_owned(),
         };
         assert!(unusable(base).is_ok());
+        let none = StoreError::Base(BaseFault::NoBase {
+            server_uuid: "u".to_owned(),
+            url: "/r".to_owned(),
+            hint: "of full backups there are 0".to_owned(),
+        });
+        let reason = unusable(none.into()).unwrap();
+        assert!(
+            reason.starts_with("no base") && !reason.contains("there are 0"),
+            "{reason}"
+        );
+        let name = BackupName::full("prod", Utc::now()).unwrap();
+        let missing = ChainFault::MissingBase {
+            member: name.clone(),
+            base: name.clone(),
+            url: "/r".to_owned(),
+        };
+        let broken = StoreError::BrokenChain {
+            name: name.clone(),
+            why: Box::new(missing),
+        };
+        assert!(unusable(broken.into()).is_ok());
+        let key = BackupError::Key {
+            backup: name.to_string(),
+            why: "wrong".to_owned(),
+        };
+        assert!(
+            unusable(key).is_err(),
+            "a full backup with a wrong key would begin another chain"
+        );
+        let denied = StoreError::Backup(BackupFault::NotFound {
+            name: "x".to_owned(),
+            url: "/r".to_owned(),
+            hint: String::new(),
+        });
+        assert!(unusable(denied.into()).is_err());
         assert!(unusable(BackupError::Interrupted).is_err());
         assert!(unusable(BackupError::RedoDisabled).is_err());
     }
