@@ -181,7 +181,7 @@ fn unknown(name: &str) -> String {
         format!(" (did you mean {known}?)")
     });
     format!(
-        "is unknown{near}. Option files have only the options of the connection; all others belong into lsnap.toml. \
+        "is unknown{near}. Option files have only the options of the connection; all others belong in lsnap.toml. \
          With the prefix loose- it is ignored"
     )
 }
