@@ -34,12 +34,7 @@ impl Failure {
     /// Prints the error: text on standard error and, with `json`, a document on standard output.
     /// `interrupted`: a signal cancelled the command.
     pub(super) fn report(&self, json: bool, interrupted: bool) -> process::ExitCode {
-        // A cancelled wait for a store or a server returns its failure.
-        let code = if self.code == ExitCode::Failed && interrupted {
-            ExitCode::Interrupted
-        } else {
-            self.code
-        };
+        let code = self.final_code(interrupted);
         if json && !self.quiet {
             output::json(&serde_json::json!({"error": self.message, "exit_code": code}));
         }
@@ -51,6 +46,21 @@ impl Failure {
 }
 
 impl Failure {
+    /// Returns the exit code of the program.
+    pub(super) fn final_code(&self, interrupted: bool) -> ExitCode {
+        // A cancelled wait for a store or a server returns its failure.
+        if self.code == ExitCode::Failed && interrupted {
+            ExitCode::Interrupted
+        } else {
+            self.code
+        }
+    }
+
+    /// Returns the message as it is printed.
+    pub(super) fn text(&self) -> Option<String> {
+        (!self.message.is_empty()).then(|| output::printed(&self.message))
+    }
+
     /// Creates a failure because of wrong arguments.
     pub(super) fn arguments(message: String) -> Self {
         Self::with_code(ExitCode::Arguments, message)

@@ -12,10 +12,13 @@ mod delete;
 mod exit;
 mod exit_code;
 mod generate;
+mod hooks;
 mod human;
 mod interrupt;
+mod job;
 mod key;
 mod list;
+mod metrics;
 mod modes;
 mod option_names;
 mod output;
@@ -80,6 +83,16 @@ struct Cli {
     /// Log more on standard error; give it twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "General")]
     verbose: u8,
+    /// Print only errors, and results that are asked for (list, show, check, --json): no report, no progress, no
+    /// warnings.
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "General"
+    )]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +142,24 @@ struct Context {
     json: bool,
     progress: progress::Style,
     verbose: u8,
+    quiet: bool,
+    /// What the command records for hooks and metrics.
+    facts: job::Facts,
+}
+
+impl Command {
+    /// Returns the job that the command is, if it has hooks or metrics.
+    fn job(&self) -> Option<job::Job> {
+        match self {
+            Self::Backup(args) => Some(args.job()),
+            Self::Check(args) => Some(args.job()),
+            Self::Consolidate(args) => Some(args.job()),
+            Self::Prune(args) => args.job(),
+            Self::Restore(args) => args.job(),
+            Self::Verify(args) => Some(args.job()),
+            _ => None,
+        }
+    }
 }
 
 /// Runs the program with the arguments of the process.
@@ -142,12 +173,20 @@ pub fn main() -> ExitCode {
         Command::Restore(_) => modes::Readers::Group,
         _ => modes::Readers::Owner,
     });
-    start_log(cli.verbose);
+    start_log(cli.verbose, cli.quiet);
     let context = Context {
         json: cli.json,
-        progress: cli.progress,
+        progress: if cli.quiet {
+            progress::Style::None
+        } else {
+            cli.progress
+        },
         verbose: cli.verbose,
+        quiet: cli.quiet,
+        facts: job::Facts::default(),
     };
+    let running = cli.command.job();
+    let running = running.map(|job| job::Running::start(job, &context.facts));
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Check(args) => check::run(&args, &context),
@@ -168,10 +207,19 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args, &context),
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
-    match result {
-        Ok(()) => output::checked(exit_code::ExitCode::Success),
-        Err(failure) => failure.report(context.json, interrupt::cancel().is_cancelled()),
+    let interrupted = interrupt::cancel().is_cancelled();
+    let (code, error) = match &result {
+        Ok(()) => (exit_code::ExitCode::Success, None),
+        Err(failure) => (failure.final_code(interrupted), failure.text()),
+    };
+    let exit = match result {
+        Ok(()) => output::checked(code),
+        Err(failure) => failure.report(context.json, interrupted),
+    };
+    if let Some(running) = running {
+        running.end(context.facts, code, error);
     }
+    exit
 }
 
 /// Returns the arguments, completed by the environment and the configuration. After an error, help
@@ -199,8 +247,9 @@ fn may_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn start_log(verbose: u8) {
+fn start_log(verbose: u8, quiet: bool) {
     let level = match verbose {
+        0 if quiet => "lsnap=error",
         0 => "lsnap=warn",
         1 => "lsnap=info",
         _ => "lsnap=trace",

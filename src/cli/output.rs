@@ -13,7 +13,7 @@ use super::exit_code::ExitCode;
 use super::option_names::translated;
 use crate::shown;
 use clap::builder::StyledStr;
-use std::io::{ErrorKind, Stdout, Write};
+use std::io::{ErrorKind, IsTerminal as _, Stdout, Write};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -136,11 +136,40 @@ pub(super) fn json_to_stderr(value: &impl serde::Serialize) {
 impl super::Context {
     /// Prints the result of a command: `value` as JSON with `--json`, else its `text`.
     pub(super) fn print<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
+        self.facts.printed(value);
         if self.json {
             json(value);
         } else {
             out(&text(value));
         }
+    }
+
+    /// Prints the report of a job: `value` as JSON with `--json`, its `text` on a terminal and with `--verbose`, else
+    /// the line `brief`, for the mail of cron; nothing with `--quiet`.
+    pub(super) fn print_report<T: serde::Serialize>(
+        &self,
+        value: &T,
+        brief: impl FnOnce(&T) -> String,
+        text: impl FnOnce(&T) -> String,
+    ) {
+        if self.json {
+            self.print(value, text);
+            return;
+        }
+        self.facts.printed(value);
+        if self.quiet {
+            return;
+        }
+        if self.is_brief() {
+            out(&brief(value));
+        } else {
+            out(&text(value));
+        }
+    }
+
+    /// Returns whether a report is one line: without `--verbose`, if no person watches a terminal.
+    pub(super) fn is_brief(&self) -> bool {
+        self.verbose == 0 && !std::io::stderr().is_terminal() && !terminal().is_terminal()
     }
 
     /// Prints the result of a command to standard error, because standard output is a stream.
@@ -149,9 +178,10 @@ impl super::Context {
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) {
+        self.facts.printed(value);
         if self.json {
             json_to_stderr(value);
-        } else {
+        } else if !self.quiet {
             err(&text(value));
         }
     }

@@ -232,6 +232,24 @@ fn a_key_is_unset_for_one_call() {
 }
 
 #[test]
+fn a_hook_in_the_environment_is_one_hook() {
+    let setup = Setup::new(FILE).with("LSNAP_HOOKS_FAILURE", "mail -s 'a, b' root");
+    let added = setup.added("lsnap backup");
+    assert!(
+        added.contains(&"--hook-failure=mail -s 'a, b' root".to_owned()),
+        "{added:?}"
+    );
+    let list =
+        Setup::new("[repository]\nurl = 'file:///x'\n[hooks]\nsuccess = ['a, b', 'https://c/d']\n");
+    let added = list.added("lsnap prune --keep-full 1");
+    assert!(
+        added.contains(&"--hook-success=a, b".to_owned())
+            && added.contains(&"--hook-success=https://c/d".to_owned()),
+        "{added:?}"
+    );
+}
+
+#[test]
 fn options_of_a_test_restore_apply_only_with_restore() {
     let setup = Setup::new(FILE);
     assert!(
