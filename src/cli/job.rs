@@ -5,8 +5,9 @@
 
 use super::exit_code::ExitCode;
 use super::hooks::{Document, Event, HookArgs};
-use super::interrupt;
+use super::json::ErrorDocument;
 use super::metrics::{self, MetricsArgs, RunEnd, RunLabels, Sample};
+use super::{interrupt, output};
 use crate::backup::BackupReport;
 use crate::manifest::BackupKind;
 use crate::store::{Listed, PruneReport, Repository};
@@ -91,7 +92,7 @@ struct Recorded {
     is_listed: bool,
     backup: Option<String>,
     kind: Option<BackupKind>,
-    document: Option<serde_json::Value>,
+    has_hooks: bool,
 }
 
 impl Facts {
@@ -100,9 +101,9 @@ impl Facts {
         self.0.borrow_mut().repository = Some(repository.clone());
     }
 
-    /// Records the document of the result.
-    pub(super) fn printed(&self, document: &impl serde::Serialize) {
-        self.0.borrow_mut().document = serde_json::to_value(document).ok();
+    /// Returns whether hooks need the document of the result.
+    pub(super) fn has_hooks(&self) -> bool {
+        self.0.borrow().has_hooks
     }
 
     /// Records a finished backup.
@@ -153,6 +154,7 @@ impl Running {
     /// Calls the hooks for the start.
     pub(super) fn start(job: Job, facts: &Facts) -> Self {
         facts.0.borrow_mut().labels = job.labels.clone();
+        facts.0.borrow_mut().has_hooks = job.args.hooks.any();
         let this = Self {
             job,
             started_at: Utc::now(),
@@ -166,37 +168,39 @@ impl Running {
         this
     }
 
-    /// Writes the metrics and calls the hooks. `error` is the message of a failure.
-    pub(super) fn end(self, facts: Facts, code: ExitCode, error: Option<String>) {
+    /// Writes the metrics and calls the hooks.
+    pub(super) fn end(self, facts: Facts, error: Option<ErrorDocument>) {
         let mut facts = facts.0.into_inner();
         let (time, duration) = (Utc::now(), self.clock.elapsed());
-        let succeeded = code == ExitCode::Success;
+        let code = error.as_ref().map_or(ExitCode::Success, |e| e.exit_code) as u8;
         let end = RunEnd {
             time,
             duration,
-            exit_code: code as u8,
+            exit_code: code,
             kind: facts.kind,
         };
         // First, because a hook can take long.
         self.write_metrics(&mut facts, end);
-        let hooks = &self.job.args.hooks;
-        if hooks.any() {
-            let event = if succeeded {
-                Event::Success
-            } else {
-                Event::Failure
-            };
-            let document = Document {
-                finished_at: Some(text_of(time)),
-                duration_seconds: Some(duration.as_secs_f64()),
-                exit_code: Some(code as u8),
-                backup: facts.backup.clone(),
-                report: facts.document.clone(),
-                error: error.clone(),
-                ..self.document(event, self.sentence(facts.backup.as_deref(), code, error))
-            };
-            hooks.call(&document);
+        if !facts.has_hooks {
+            return;
         }
+        let event = error.as_ref().map_or(Event::Success, |_| Event::Failure);
+        let report = output::of_hooks(error.as_ref());
+        let error = error.map(|error| ErrorDocument {
+            message: output::printed(&error.message),
+            hint: error.hint.as_deref().map(output::printed),
+            ..error
+        });
+        let text = self.sentence(facts.backup.as_deref(), error.as_ref());
+        self.job.args.hooks.call(&Document {
+            finished_at: Some(text_of(time)),
+            duration_seconds: Some(duration.as_secs_f64()),
+            exit_code: Some(code),
+            backup: facts.backup,
+            report,
+            error,
+            ..self.document(event, text)
+        });
     }
 
     fn write_metrics(&self, facts: &mut Recorded, end: RunEnd) {
@@ -239,17 +243,14 @@ impl Running {
         part("of", cluster) + &part("in", repository)
     }
 
-    fn sentence(&self, backup: Option<&str>, code: ExitCode, error: Option<String>) -> String {
+    fn sentence(&self, backup: Option<&str>, error: Option<&ErrorDocument>) -> String {
         let (command, place) = (self.job.labels.command, self.place());
-        match (code, backup) {
-            (ExitCode::Success, Some(name)) => format!("lsnap {command} succeeded{place}: {name}"),
-            (ExitCode::Success, None) => format!("lsnap {command} succeeded{place}"),
-            _ => {
-                let why = error.map_or_else(String::new, |text| format!(": {text}"));
-                format!(
-                    "lsnap {command} failed{place}, exit code {}{why}",
-                    code as u8
-                )
+        match (error, backup) {
+            (None, Some(name)) => format!("lsnap {command} succeeded{place}: {name}"),
+            (None, None) => format!("lsnap {command} succeeded{place}"),
+            (Some(error), _) => {
+                let (code, why) = (error.exit_code as u8, error.text());
+                format!("lsnap {command} failed{place}, exit code {code}: {why}")
             }
         }
     }

@@ -7,6 +7,7 @@ mod command;
 mod web;
 
 use super::human;
+use super::json::ErrorDocument;
 use crate::secret_file;
 use serde::Serialize;
 use std::fmt;
@@ -60,7 +61,7 @@ impl fmt::Display for Event {
 }
 
 /// The document of a call: the content of the file `LSNAP_HOOK_REPORT`, and the body of a POST.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Document {
     /// The version of lsnap.
     pub lsnap: &'static str,
@@ -84,8 +85,8 @@ pub(super) struct Document {
     pub duration_seconds: Option<f64>,
     pub exit_code: Option<u8>,
     /// The error, if the job failed.
-    pub error: Option<String>,
-    /// The document that `--json` prints, if the job has a result.
+    pub error: Option<ErrorDocument>,
+    /// The document that `--json` prints.
     pub report: Option<serde_json::Value>,
 }
 
@@ -110,7 +111,10 @@ impl Document {
                 "LSNAP_HOOK_EXIT_CODE",
                 self.exit_code.map(|code| code.to_string()),
             ),
-            ("LSNAP_HOOK_ERROR", self.error.clone()),
+            (
+                "LSNAP_HOOK_ERROR",
+                self.error.as_ref().map(ErrorDocument::text),
+            ),
         ];
         all.extend(
             optional

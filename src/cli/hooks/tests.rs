@@ -1,4 +1,6 @@
 use super::*;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::json::FailureKind;
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::time::Instant;
@@ -17,7 +19,12 @@ fn document(event: Event) -> Document {
         finished_at: None,
         duration_seconds: None,
         exit_code: Some(13),
-        error: Some(format!("{}\0", "ü".repeat(4000))),
+        error: Some(ErrorDocument {
+            kind: FailureKind::NotVerified,
+            message: format!("{}\0", "ü".repeat(4000)),
+            hint: None,
+            exit_code: ExitCode::Damaged,
+        }),
         report: None,
     }
 }
