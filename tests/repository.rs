@@ -176,7 +176,10 @@ fn a_clock_that_is_ahead_is_reported_and_ignored() {
         assert!(ran.err.contains(early.as_str()), "{}", ran.err);
         assert!(ran.err.contains("clock"), "{}", ran.err);
     }
-    let prune = lsnap(room.path(), &["prune", "--from", from, "--keep-full", "1"]);
+    let prune = lsnap(
+        room.path(),
+        &["prune", "-v", "--from", from, "--keep-full", "1"],
+    );
     assert!(
         prune.out.contains(&format!("kept {newest}")),
         "{}",
