@@ -14,6 +14,7 @@ use crate::server::{Identity, Server, Variables};
 use crate::store::{NextBase, PassedOver, Repository, Upload};
 use chrono::{DateTime, Utc};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 /// The destination of the backup, before its name is known.
 #[derive(Clone, Copy)]
@@ -77,6 +78,7 @@ impl<'a> Session<'a> {
             stopped: Mutex::new(stopped),
             passed_over,
             sink: named.sink,
+            read_bytes: AtomicU64::new(0),
         };
         Ok((session, server))
     }

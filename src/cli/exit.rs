@@ -68,6 +68,14 @@ impl Failure {
         }
     }
 
+    /// Adds lines that help.
+    pub(super) fn with_hint(self, lines: &str) -> Self {
+        Self {
+            message: format!("{}\n{lines}", self.message),
+            ..self
+        }
+    }
+
     /// Marks a failure of a step after `done`, which succeeded.
     pub(super) fn after(self, done: &str) -> Self {
         Self {

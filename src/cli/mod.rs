@@ -17,6 +17,8 @@ mod interrupt;
 mod key;
 mod list;
 mod modes;
+mod next_steps;
+mod occupied;
 mod option_names;
 mod output;
 mod pin;
