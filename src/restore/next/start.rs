@@ -65,6 +65,8 @@ pub(super) fn command(plan: &RestorePlan, user: Option<&str>) -> String {
         words.push(format!("--{option}"));
     }
     words.push("--mysqlx=OFF".to_owned());
+    // The default of a package is a directory that only its installation creates.
+    words.push("--secure-file-priv=NULL".to_owned());
     for setting in &plan.settings {
         if let Some(value) = &setting.value {
             words.push(format!("--{}={value}", setting.name.replace('_', "-")));
