@@ -47,7 +47,11 @@ impl Failure {
         };
         if !self.printed {
             let hint = self.hint.as_ref();
-            let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+            let hint = hint.map_or_else(String::new, |hint| {
+                // Several lines begin on a line of their own.
+                let begin = if hint.contains('\n') { "\n" } else { "; " };
+                format!("{begin}{hint}")
+            });
             output::err(&format!("lsnap: {}{hint}\n", self.message));
         }
         output::end(Some(&ErrorDocument {
@@ -92,14 +96,6 @@ impl Failure {
     pub(super) fn with_hint(self, hint: &str) -> Self {
         Self {
             hint: Some(hint.to_owned()),
-            ..self
-        }
-    }
-
-    /// Adds lines that help.
-    pub(super) fn with_hint(self, lines: &str) -> Self {
-        Self {
-            message: format!("{}\n{lines}", self.message),
             ..self
         }
     }

@@ -123,6 +123,13 @@ pub(super) fn clear_line() {
     }
 }
 
+/// Writes a value as JSON, in one line, to standard error.
+pub(super) fn json_line(value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        let _ = to_err(&shown::json(&(text + "\n")));
+    }
+}
+
 /// Writes the log to standard error.
 pub(super) struct Log;
 

@@ -113,12 +113,34 @@ fn in_the_target_the_dictionary_is_moved_last() {
     // It isn't of the restore.
     assert!(datadir.join(LAST).is_dir());
 
-    let left = lock_leftover(&inside).unwrap();
-    assert_eq!(
-        left.moved.last().map(|moved| moved.name.as_str()),
-        Some(LAST)
-    );
-    assert_eq!(left.moved.len(), 4);
+    // Nothing is left to remove for the next restore.
+    assert_eq!(lock_leftover(&inside).unwrap().moved, []);
+}
+
+/// A restore that was killed while it moved entries into a mount point. Meanwhile somebody put another
+/// file of the same name there.
+#[test]
+fn the_next_restore_removes_only_the_entries_of_the_killed_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let datadir = dir.path().join("data");
+    std::fs::create_dir(&datadir).unwrap();
+    for name in ["ibdata1", "mysql.ibd", "older"] {
+        std::fs::write(datadir.join(name), "x").unwrap();
+    }
+    let ours = Moved::of(&datadir, "ibdata1").unwrap().to_string();
+    let theirs = Moved::of(&datadir, "mysql.ibd").unwrap().to_string();
+    std::fs::write(dir.path().join("other"), "y").unwrap();
+    std::fs::rename(dir.path().join("other"), datadir.join("mysql.ibd")).unwrap();
+    // An earlier version listed only names.
+    let marker = format!("{OURS}\n{MOVING}\n{ours}{theirs}older\n../escape\n");
+    let moved = moved_entries(&marker);
+    assert_eq!(moved.len(), 3);
+    remove_moved(&datadir, &moved).unwrap();
+    let left: Vec<_> = std::fs::read_dir(&datadir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["mysql.ibd"]);
 }
 
 /// Simulates a restore that was killed at any moment of removing, or creating, a work directory.

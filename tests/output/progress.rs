@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Bytes of the file in the stream.
-const BYTES: usize = 6 << 20;
+/// Number of files in the stream, and bytes of each.
+const FILES: usize = 12;
+const BYTES: usize = 512 << 10;
 
 /// Runs a shell's command line in a terminal; returns the states of its last line, and everything.
 fn in_terminal(columns: u32, locale: &str, line: &str) -> (Vec<String>, String) {
@@ -26,21 +27,21 @@ fn in_terminal(columns: u32, locale: &str, line: &str) -> (Vec<String>, String) 
 
 fn files(dir: &Path) -> (String, String) {
     fs::create_dir(dir.join("files")).unwrap();
-    fs::write(dir.join("files/ibdata1"), vec![7; BYTES]).unwrap();
+    let mut names: Vec<String> = (0..FILES)
+        .map(|number| format!("undo_{number:03}"))
+        .collect();
+    for name in &names {
+        fs::write(dir.join("files").join(name), vec![7; BYTES]).unwrap();
+    }
     fs::write(dir.join("files/xtrabackup_tablespaces"), "{}").unwrap();
+    names.push("xtrabackup_tablespaces".to_owned());
     let at = |name: &str| dir.join(name).display().to_string();
     let (stream, repository) = (at("stream"), format!("file://{}", at("repository")));
     fs::create_dir(dir.join("repository")).unwrap();
-    let create = [
-        "xbstream",
-        "-c",
-        "-C",
-        &at("files"),
-        "ibdata1",
-        "xtrabackup_tablespaces",
-    ];
+    let create = ["xbstream", "-c", "-C", &at("files")];
     let made = command()
         .args(create)
+        .args(names)
         .stdout(File::create(&stream).unwrap())
         .status();
     assert!(made.unwrap().success());
@@ -143,5 +144,8 @@ fn programs_get_lines_of_json_and_a_pipe_nothing() {
     }
     let done = |line: &serde_json::Value| line["done_bytes"].as_u64().unwrap();
     assert_eq!(done(&lines[0]), 0);
-    assert!(done(lines.last().unwrap()) >= BYTES as u64, "{json}");
+    assert!(
+        done(lines.last().unwrap()) >= (FILES * BYTES) as u64,
+        "{json}"
+    );
 }

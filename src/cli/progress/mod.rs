@@ -149,7 +149,7 @@ impl State {
                 output::draw_line(&line);
             }
             Style::Plain => output::err(&plain(title, reading)),
-            Style::Json => output::json_to_stderr(&json(running.phase, reading)),
+            Style::Json => output::json_line(&json(running.phase, reading)),
             Style::Auto | Style::None => {}
         }
     }
@@ -235,7 +235,7 @@ impl Progress for Shown {
     fn note(&self, message: &str) {
         match self.state.style {
             Style::None | Style::Auto => tracing::info!("{message}"),
-            Style::Json => output::json_to_stderr(&JsonNote {
+            Style::Json => output::json_line(&JsonNote {
                 r#type: "note",
                 message,
             }),
