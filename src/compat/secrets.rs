@@ -55,9 +55,8 @@ fn places(args: &[OsString], letters: &[u8]) -> Vec<(usize, usize)> {
             let name =
                 String::from_utf8_lossy(&long[..end.unwrap_or(long.len())]).replace('_', "-");
             let name = name.strip_prefix("loose-").unwrap_or(&name);
-            let is_secret = |(option, least): &(&str, usize)| {
-                name.len() >= *least && option.starts_with(name)
-            };
+            let is_secret =
+                |(option, least): &(&str, usize)| name.len() >= *least && option.starts_with(name);
             if !OPTIONS.iter().any(is_secret) {
                 continue;
             }

@@ -211,21 +211,6 @@ impl Parsed {
         Some(expanded(value, std::env::var_os("HOME")))
     }
 
-    /// Returns all values of an option that can be given several times.
-    ///
-    /// # Errors
-    /// [`OptionError::NotUtf8`].
-    pub(in crate::compat) fn texts(
-        &self,
-        option: impl Into<usize> + Copy,
-    ) -> Result<Vec<&str>, OptionError> {
-        let at = option.into();
-        let values = self.values[at]
-            .iter()
-            .filter_map(|given| given.value.as_ref());
-        values.map(|value| utf8(&self.table[at], value)).collect()
-    }
-
     /// Returns the options that were given, with what lsnap does with them, and whether the group or
     /// the command line is the program's own.
     pub(in crate::compat) fn given(&self) -> impl Iterator<Item = (&'static Spec, bool)> {

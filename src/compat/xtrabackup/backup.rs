@@ -13,6 +13,7 @@ use crate::compat::options::Parsed;
 use crate::compat::secrets;
 use crate::manifest::{MANIFEST, Manifest, parse_manifest};
 use crate::progress::Silent;
+use crate::server::Server;
 use std::ffi::OsString;
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -23,6 +24,9 @@ const THROTTLE_UNIT: u64 = 10 << 20;
 
 pub(super) fn run(options: &Parsed, args: &[OsString]) -> Result<(), Failure> {
     let backup = backup_options(options, args)?;
+    if let Some(datadir) = options.path(Opt::Datadir) {
+        check_datadir(&datadir, &backup)?;
+    }
     let report = if options.is_given(Opt::Stream) {
         let outputs = outputs(options, &backup)?;
         run_stream(outputs, None, &backup, &Silent).map_err(|error| Failure(error.to_string()))?
@@ -83,6 +87,23 @@ fn backup_options(options: &Parsed, args: &[OsString]) -> Result<BackupOptions, 
     backup.command = secrets::masked(args, b"p");
     backup.cancel = cli::on_signal("the backup is being cancelled").map_err(Failure)?;
     Ok(backup)
+}
+
+/// Refuses a data directory that is not the server's: the options are for another server.
+fn check_datadir(given: &Path, backup: &BackupOptions) -> Result<(), Failure> {
+    let server = Server::connect_until(&backup.connect, &backup.cancel)
+        .and_then(|mut server| server.variables())
+        .map_err(|error| Failure(error.to_string()))?
+        .datadir;
+    let resolved = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if resolved(given) == resolved(&server) {
+        return Ok(());
+    }
+    Err(Failure(format!(
+        "--datadir is {}, but the data directory of the server is {}; connect to the other server, or correct --datadir",
+        given.display(),
+        server.display()
+    )))
 }
 
 fn compression(options: &Parsed) -> Result<Option<Compression>, Failure> {

@@ -50,7 +50,7 @@ options! {
         "", "The data directory.";
     Stream = "stream", Optional, STREAM, Client, DONE,
         "", "Write the backup to standard output as an xbstream.";
-    ExtraLsndir = "extra-lsndir", Required, TEXT, Client, DONE,
+    ExtraLsndir = "extra-lsndir", Required, TEXT, Client, NOT_YET,
         "", "Write xtrabackup_checkpoints and xtrabackup_info into this directory too.";
     Tmpdir = "tmpdir" 't', Required, TEXT, Server, State::Accepted("temporary files are next to the backup"),
         "", "A directory for temporary files.";
@@ -63,7 +63,7 @@ options! {
     // Incrementals.
     IncrementalBasedir = "incremental-basedir", Required, TEXT, Client, DONE,
         "", "Back up what changed since the backup in this directory.";
-    IncrementalLsn = "incremental-lsn", Required, LSN, Client, DONE,
+    IncrementalLsn = "incremental-lsn", Required, LSN, Client, NOT_YET,
         "", "Back up what changed since this LSN.";
     IncrementalDir = "incremental-dir", Required, TEXT, Client, NOT_YET,
         "", "With --prepare: the incremental backup to apply.";
@@ -192,9 +192,9 @@ options! {
     // Replicas and clusters.
     SlaveInfo = "slave-info", Flag, SWITCH, Client, DONE,
         "", "Write xtrabackup_slave_info: the position of a replica in its source.";
-    SafeSlaveBackup = "safe-slave-backup", Flag, SWITCH, Client, NOT_YET,
+    SafeSlaveBackup = "safe-slave-backup", Flag, SWITCH, Client, DONE,
         "", "Stop the applier of a replica until it has no open temporary tables.";
-    SafeSlaveBackupTimeout = "safe-slave-backup-timeout", Required, number(0, u64::MAX), Client, NOT_YET,
+    SafeSlaveBackupTimeout = "safe-slave-backup-timeout", Required, number(0, u64::MAX), Client, DONE,
         "300", "Seconds to wait for that.";
     GaleraInfo = "galera-info", Flag, SWITCH, Client, NOT_YET,
         "", "Write xtrabackup_galera_info.";

@@ -139,3 +139,46 @@ fn unknown_options_are_refused_where_xtrabackup_refuses_them() {
     assert!(check(&["--bakcup", "--strict=OFF"], Mode::Backup));
     assert!(check(&["--data_dirs=/x"], Mode::Unpack));
 }
+
+const PAGE: &str = "docs/reference/xtrabackup-options.md";
+
+const HEAD: &str = "# xtrabackup's options in lsnap\n\n\
+    Generated from the table in `src/compat/xtrabackup/table.rs`: the unit tests compare this page with it, and write it \
+    if LSNAP_WRITE_REFERENCE is set. [lsnap instead of xtrabackup](../xtrabackup.md) explains it.\n\n";
+
+fn page() -> String {
+    let of = |kind: fn(&State) -> bool| TABLE.iter().filter(|spec| kind(&spec.state)).count();
+    let mut page = format!(
+        "{HEAD}{} options: {} done, {} accepted without effect, {} refused.\n\n| option | state | default | |\n|---|---|---|---|\n",
+        TABLE.len(),
+        of(|state| *state == State::Done),
+        of(|state| matches!(state, State::Accepted(_))),
+        of(|state| matches!(state, State::Refused(_))),
+    );
+    for spec in TABLE {
+        let state = match spec.state {
+            State::Done => "done".to_owned(),
+            State::Accepted(reason) => format!("accepted: {reason}"),
+            State::Refused(reason) => format!("refused: {reason}"),
+        };
+        page += &format!(
+            "| `--{}` | {state} | {} | {} |\n",
+            spec.name, spec.default, spec.help
+        );
+    }
+    page
+}
+
+#[test]
+fn the_page_of_options_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    let page = page();
+    if std::env::var_os("LSNAP_WRITE_REFERENCE").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == page,
+        "{PAGE} differs from the table: run the unit tests with LSNAP_WRITE_REFERENCE=1"
+    );
+}
