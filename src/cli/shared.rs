@@ -25,7 +25,7 @@ pub(crate) fn printed(text: &str) -> String {
 /// # Errors
 /// It is a terminal, or closed: the message.
 pub(crate) fn standard_output() -> Result<File, String> {
-    streams::standard_output().map_err(|failure| failure.into_parts().1)
+    streams::standard_output().map_err(|failure| failure.into_message())
 }
 
 /// Returns the `Cancel` of the process, which the first signal cancels; `doing` describes the cleanup.
@@ -33,7 +33,7 @@ pub(crate) fn standard_output() -> Result<File, String> {
 /// # Errors
 /// Signals can't be watched: the message.
 pub(crate) fn on_signal(doing: &'static str) -> Result<Cancel, String> {
-    interrupt::on_signal(doing).map_err(|failure| failure.into_parts().1)
+    interrupt::on_signal(doing).map_err(|failure| failure.into_message())
 }
 
 /// Reads a line: from a terminal without echo, else from standard input.
