@@ -38,7 +38,7 @@ pub(super) fn run(
         (writing.join(), backed_up)
     });
     let written = written
-        .unwrap_or_else(|_| Err(crate::archive::ArchiveError::Panicked("write")))
+        .unwrap_or(Err(crate::archive::ArchiveError::Panicked("write")))
         .map_err(|error| error.to_string());
     match (backed_up, written) {
         (Ok(report), Ok(_)) => Ok(report),
