@@ -3,6 +3,7 @@
 use super::options::{self, Kind, OptionError, Parsed, State, options};
 use super::{secrets, version};
 use crate::codec::xbcrypt::{Algorithm, CHUNK, CHUNK_MAX, Key, Reader, encrypt};
+use crate::counted::count;
 use crate::secret_file;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -137,7 +138,7 @@ fn run(parsed: &Parsed) -> Result<(), Failure> {
     }
     let bytes = result?;
     if parsed.is_on(Opt::Verbose) {
-        let _ = writeln!(io::stderr(), "xbcrypt: {bytes} bytes");
+        let _ = writeln!(io::stderr(), "xbcrypt: {}", count(bytes, "byte"));
     }
     Ok(())
 }
