@@ -1,6 +1,7 @@
 //! `lsnap backup`.
 
 use super::exit::Failure;
+use super::json::{BackupDocument, PruneDocument};
 use super::progress::Shown;
 use super::retention::RetentionArgs;
 use super::store_args::{Packing, StoreArgs};
@@ -298,21 +299,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.end();
     let report = result?;
     // Standard output can be the stream.
+    let mut document = BackupDocument::of(&report, Utc::now());
     if args.stream.is_some() {
-        context.print_to_stderr(&report, summary);
+        context.print_to_stderr(&document, |_| summary(&report));
         return Ok(());
     }
     let pruned = match (&repo, &policy) {
         (Some(repo), Some(policy)) => Some(prune(repo, policy, &options)),
         _ => None,
     };
-    let document = Document {
-        report: &report,
-        pruned: pruned.as_ref().and_then(|pruned| pruned.as_ref().ok()),
-    };
-    context.print(&document, |document| {
-        let pruned = document.pruned.map(super::prune::summary);
-        summary(document.report) + &pruned.unwrap_or_default()
+    let done = pruned.as_ref().and_then(|pruned| pruned.as_ref().ok());
+    document.pruned = done.map(|pruned| PruneDocument::of(pruned, Utc::now()));
+    context.print(&document, |_| {
+        summary(&report) + &done.map(super::prune::summary).unwrap_or_default()
     });
     match pruned.map(|pruned| pruned.and_then(|report| super::prune::outcome(&report))) {
         Some(Err(failure)) => {
@@ -320,15 +319,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// The JSON document: a backup, and the backups that were deleted after it.
-#[derive(serde::Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    report: &'a BackupReport,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pruned: Option<&'a PruneReport>,
 }
 
 fn prune(

@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::interrupt;
+use super::json::ConsolidateDocument;
 use super::progress::Shown;
 use super::store_args::{Packing, RepoArg, StoreArgs};
 use super::{Context, human, key};
@@ -10,6 +11,7 @@ use crate::consolidate;
 use crate::consolidate::{Compress, ConsolidateOptions, ConsolidateReport};
 use crate::counted::count;
 use crate::manifest::BackupName;
+use chrono::Utc;
 
 /// Arguments of `lsnap consolidate`.
 #[derive(Debug, clap::Args)]
@@ -77,7 +79,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);
     shown.end();
     let report = result?;
-    context.print(&report, summary);
+    let document = ConsolidateDocument::of(&report, Utc::now());
+    context.print(&document, |_| summary(&report));
     Ok(())
 }
 

@@ -31,6 +31,7 @@ mod server_load;
 mod show;
 mod store_args;
 mod streams;
+mod table;
 mod unwrap;
 mod usage;
 mod verify;

@@ -2,6 +2,7 @@
 
 use super::delete::Deletion;
 use super::exit::{Failure, store_code};
+use super::json::PruneDocument;
 use super::progress::Shown;
 use super::retention::RetentionArgs;
 use super::store_args::{RepoArg, StoreArgs};
@@ -46,7 +47,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = store::prune(&repository, &policy, &options, Utc::now(), &shown);
     shown.end();
     let report = result?;
-    context.print(&report, summary);
+    let document = PruneDocument::of(&report, Utc::now());
+    context.print(&document, |_| summary(&report));
     outcome(&report)
 }
 

@@ -3,14 +3,16 @@
 use super::exit::Failure;
 use super::exit_code::ExitCode;
 use super::interrupt;
+use super::json::VerifyDocument;
 use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
 use super::store_args::{RepoArg, StoreArgs};
-use super::{Context, absent, human, key, output};
+use super::{Context, absent, human, key};
 use crate::verify::{
     Authentication, Level, Outcome, TestRestoreOptions, VerifyOptions, VerifyReport, Which,
 };
 use crate::{counted, verify};
+use chrono::Utc;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -147,14 +149,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.end();
     let report = result?;
     let code = ExitCode::from(report.outcome());
-    if context.json {
-        output::json(&Document {
-            exit_code: code,
-            report: &report,
-        });
-    } else {
-        output::out(&summary(&report, options.level));
-    }
+    context.print(&VerifyDocument::of(&report, Utc::now()), |_| {
+        summary(&report, options.level)
+    });
     let message = match report.outcome() {
         Outcome::Sound => return Ok(()),
         Outcome::Empty => format!(
@@ -187,13 +184,6 @@ fn unverified(report: &VerifyReport) -> String {
         }),
     ];
     reasons.into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
-#[derive(serde::Serialize)]
-struct Document<'a> {
-    exit_code: ExitCode,
-    #[serde(flatten)]
-    report: &'a VerifyReport,
 }
 
 fn summary(report: &VerifyReport, level: Level) -> String {
