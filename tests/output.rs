@@ -172,6 +172,10 @@ fn invalid_arguments_are_an_error_in_json() {
         let plain = lsnap(&[command, "--nonsense"], Stdio::piped());
         assert!(plain.stdout.is_empty(), "{command}");
     }
+    let said = lsnap(&["--json", "list", "--wid"], Stdio::piped());
+    let (_, error) = common::documents::parts(&text(&said.stdout));
+    assert_eq!(error["hint"], "did you mean --wide?", "{error}");
+    assert!(!error["message"].to_string().contains("tip"), "{error}");
     // standard output would have been the stream
     for args in [
         &["backup", "--stream", "--json", "--nonsense"][..],

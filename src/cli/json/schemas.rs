@@ -93,7 +93,7 @@ fn schema(command: &str, result: Make) -> serde_json::Value {
     let mut generator = settings.into_generator();
     let result = result(&mut generator);
     let error = generator.subschema_for::<ErrorDocument>();
-    json!({
+    let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": format!("lsnap {command} --json"),
         "description": "The document of the command: its result, its error, or both.",
@@ -108,7 +108,45 @@ fn schema(command: &str, result: Make) -> serde_json::Value {
             "error": error,
         },
         "$defs": generator.take_definitions(true),
-    })
+    });
+    without_links(&mut schema);
+    schema
+}
+
+/// Replaces rustdoc's links in descriptions by their texts.
+fn without_links(schema: &mut serde_json::Value) {
+    use serde_json::Value;
+    match schema {
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                match value {
+                    Value::String(text) if key == "description" => *text = without_link(text),
+                    _ => without_links(value),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_links),
+        _ => {}
+    }
+}
+
+fn without_link(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, link)) = rest.split_once("[`") {
+        let Some((name, after)) = link.split_once("`]") else {
+            break;
+        };
+        out += &format!("{before}`{name}`");
+        rest = match after
+            .strip_prefix('(')
+            .and_then(|target| target.split_once(')'))
+        {
+            Some((_, after)) => after,
+            None => after,
+        };
+    }
+    out + rest
 }
 
 /// Returns the commands with their schemas.
