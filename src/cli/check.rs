@@ -2,7 +2,9 @@
 
 use super::exit::Failure;
 use super::exit_code::ExitCode;
+use super::job::{Job, JobArgs};
 use super::json::{CheckDocument, CheckState as State, ClusterDocument, Entries, FailureKind};
+use super::metrics::MetricsArgs;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human, output};
 use crate::counted::count;
@@ -31,7 +33,21 @@ pub(super) struct Args {
     #[arg(long)]
     nagios: bool,
     #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
     store: StoreArgs,
+}
+
+impl Args {
+    /// Returns the job, which has metrics but no hooks.
+    pub(super) fn job(&self) -> Job {
+        let args = JobArgs {
+            metrics: self.metrics.clone(),
+            ..JobArgs::default()
+        };
+        let cluster = self.cluster.as_deref();
+        Job::new("check", Some(&self.repo.repo), &args).of_given_cluster(cluster)
+    }
 }
 
 /// The findings.
@@ -44,7 +60,7 @@ struct Findings {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let findings = examine(args).map_err(|failure| {
+    let findings = examine(args, context).map_err(|failure| {
         if !args.nagios {
             return failure;
         }
@@ -79,7 +95,7 @@ fn document(findings: &Findings) -> CheckDocument<'_> {
     }
 }
 
-fn examine(args: &Args) -> Result<Findings, Failure> {
+fn examine(args: &Args, context: &Context) -> Result<Findings, Failure> {
     let repository = args.store.open(&args.repo.repo)?;
     let limits = Limits {
         age: args.max_age,
@@ -87,6 +103,7 @@ fn examine(args: &Args) -> Result<Findings, Failure> {
         incrementals: args.max_chain,
     };
     let (listed, now) = (repository.list()?, Utc::now());
+    context.facts.listed(&listed);
     let mut clusters = store::health(&listed, &limits, now);
     if let Some(name) = &args.cluster {
         clusters.retain(|cluster| cluster.cluster == *name);
