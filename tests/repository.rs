@@ -170,7 +170,7 @@ fn a_clock_that_is_ahead_is_reported_and_ignored() {
     let show = lsnap(room.path(), &["show", "--from", from, "latest", "--json"]);
     assert_eq!(show.code, 0, "{}", show.err);
     let shown = common::program::result(show.out.as_bytes());
-    assert_eq!(shown["name"], newest.as_str());
+    assert_eq!(shown["backup"]["name"], newest.as_str());
     let list = lsnap(room.path(), &["list", "--from", from]);
     for ran in [&show, &list] {
         assert!(ran.err.contains(early.as_str()), "{}", ran.err);

@@ -11,6 +11,7 @@ use std::fmt;
 
 /// A setting for the restored server's my.cnf.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Setting {
     /// The name of the variable.
     pub name: String,
