@@ -31,6 +31,7 @@ mod load;
 mod memory;
 mod move_aside;
 mod next_steps;
+mod night;
 mod outages;
 mod overlap;
 mod packs;
