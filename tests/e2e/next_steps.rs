@@ -9,6 +9,7 @@ use mysql::prelude::Queryable as _;
 use mysql::{Conn, OptsBuilder};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A printed step: its text, and the lines to type.
@@ -44,14 +45,24 @@ fn step<'a>(steps: &'a [Step], words: &str) -> &'a Step {
     })
 }
 
+/// The printed commands name no port, so only one of these servers can run at a time.
+static PORT: Mutex<()> = Mutex::new(());
+
+/// Waits until no other test runs a server on the default port.
+pub fn default_port() -> MutexGuard<'static, ()> {
+    PORT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A server that was started by a printed command.
 struct Started {
     child: Child,
     datadir: PathBuf,
+    _port: MutexGuard<'static, ()>,
 }
 
 impl Started {
     fn by(command: &str, datadir: &Path) -> Self {
+        let port = default_port();
         let child = Command::new("sh")
             .args(["-c", &format!("exec {command}")])
             .stdin(Stdio::null())
@@ -60,6 +71,7 @@ impl Started {
         let started = Self {
             child,
             datadir: datadir.to_owned(),
+            _port: port,
         };
         wait_for("the started server", Duration::from_secs(60), || {
             started.try_connect().is_some()
