@@ -11,7 +11,7 @@ use crate::codec::Compression;
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, Server, Variables};
-use crate::store::{NextBase, PassedOver, Repository, Upload};
+use crate::store::{LatestOf, NextBase, PassedOver, Repository, Upload};
 use chrono::{DateTime, Utc};
 use std::sync::Mutex;
 
@@ -62,7 +62,7 @@ impl<'a> Session<'a> {
         {
             progress.note("from now on the repository takes encrypted backups only");
         }
-        let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
+        let cluster = options.cluster_of(&identity);
         let named = open_target(target, base.as_ref(), cluster, compression, options)?;
         let session = Self {
             options,
@@ -122,7 +122,7 @@ fn checked_base(
     identity: &Identity,
     progress: &dyn Progress,
 ) -> Result<(Option<Manifest>, Vec<PassedOver>), BackupError> {
-    let Some(found) = find_base(bases, options, &identity.server_uuid)? else {
+    let Some(found) = find_base(bases, options, identity)? else {
         return Ok((None, Vec::new()));
     };
     let NextBase {
@@ -216,7 +216,7 @@ fn enter_chain(
 fn find_base(
     bases: Option<&Repository>,
     options: &BackupOptions,
-    server: &str,
+    identity: &Identity,
 ) -> Result<Option<NextBase>, BackupError> {
     let (pinned, choice) = match &options.incremental {
         None => return Ok(None),
@@ -234,5 +234,15 @@ fn find_base(
         base: choice.to_owned(),
         reason: "no repository was given to search it in".to_owned(),
     })?;
-    Ok(Some(repo.next_base(server, pinned)?))
+    let cluster = options.cluster_of(identity);
+    let latest = LatestOf {
+        cluster: Some(cluster.to_owned()),
+        before: None,
+    };
+    let repo = repo.clone().with_latest(latest);
+    Ok(Some(repo.next_base(
+        &identity.server_uuid,
+        Some(cluster),
+        pinned,
+    )?))
 }

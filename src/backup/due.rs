@@ -40,7 +40,11 @@ pub fn run_due(
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
     let identity = check_server(options)?;
-    let due = match repo.next_base(&identity.server_uuid, None) {
+    let due = match repo.next_base(
+        &identity.server_uuid,
+        Some(options.cluster_of(&identity)),
+        None,
+    ) {
         Ok(next) => when.decide(&next, Utc::now()),
         Err(error) => Due::Full(unusable(error.into())?),
     };

@@ -15,6 +15,7 @@ mod generate;
 mod human;
 mod interrupt;
 mod key;
+mod latest_args;
 mod list;
 mod modes;
 mod option_names;
@@ -174,10 +175,11 @@ pub fn main() -> ExitCode {
 /// or a version was printed: the exit code.
 fn parse(typed: &[OsString]) -> Result<Cli, ExitCode> {
     let mut program = config::with_false(Cli::command());
-    let variable = |name: &str| std::env::var(name).ok();
-    let applied = config::apply(&program, typed, &variable).map_err(|message| {
-        exit::Failure::arguments(message).report(usage::wants_json(typed), false)
-    })?;
+    let applied = config::environment()
+        .and_then(|variable| config::apply(&program, typed, &variable))
+        .map_err(|message| {
+            exit::Failure::arguments(message).report(usage::wants_json(typed), false)
+        })?;
     let matches = program.try_get_matches_from_mut(&applied.args);
     let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {

@@ -19,6 +19,7 @@ pub(super) const STRUCTS: &[(&str, &[&str])] = &[
     ("FullWhen", &["backup"]),
     ("GetOptions", &["cloud"]),
     ("InPlaceOptions", &["decompress", "decrypt"]),
+    ("LatestOf", &["restore"]),
     ("ListOptions", &["xbstream"]),
     ("Overrides", &["backup"]),
     ("Policy", &["prune"]),

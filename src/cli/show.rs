@@ -1,6 +1,7 @@
 //! `lsnap show`: the details of one backup.
 
 use super::exit::Failure;
+use super::latest_args::LatestArgs;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, absent, human, list, replica};
 use crate::manifest::{Absence, BackupKind, Dictionary, Summary, Wrapping};
@@ -18,11 +19,14 @@ pub(super) struct Args {
     #[arg(default_value = "latest")]
     name: String,
     #[command(flatten)]
+    latest: LatestArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let repository = args.store.open(&args.repo.repo)?;
+    let latest = args.latest.of(Some(&args.name))?;
+    let repository = args.store.open(&args.repo.repo)?.with_latest(latest);
     let description = store::describe(&repository, &args.name)?;
     context.print(&description, |description| Page::default().of(description));
     Ok(())

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod environment;
 mod file;
 mod keys;
 mod origin;
@@ -9,6 +10,7 @@ mod repository;
 mod show;
 
 pub(super) use apply::{Added, apply, with_false};
+pub(super) use environment::environment;
 pub(super) use keys::{Key, Shape, keys};
 pub(super) use origin::Origin;
 
@@ -45,12 +47,12 @@ pub(super) fn run(
     let given: Vec<OsString> = given
         .map(|(option, value)| format!("{option}={value}").into())
         .collect();
-    let variable = |name: &str| std::env::var(name).ok();
+    let variable = environment().map_err(Failure::arguments)?;
     let configuration = Configuration::load(&with_false(Cli::command()), path, profile, &variable);
     let configuration = configuration.map_err(Failure::arguments)?;
     match args {
-        Args::Show => show::run(&configuration, context),
-        Args::Check => check::run(&configuration, &given, context),
+        Args::Show => show::run(&configuration, &variable, context),
+        Args::Check => check::run(&configuration, &given, &variable, context),
     }
 }
 

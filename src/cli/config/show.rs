@@ -23,8 +23,12 @@ struct Row {
     text: Option<String>,
 }
 
-pub(super) fn run(configuration: &Configuration, context: &Context) -> Result<(), Failure> {
-    let rows = rows(configuration, &|name| std::env::var(name).ok());
+pub(super) fn run(
+    configuration: &Configuration,
+    variable: &dyn Fn(&str) -> Option<String>,
+    context: &Context,
+) -> Result<(), Failure> {
+    let rows = rows(configuration, variable);
     if context.json {
         output::json(&rows);
     } else {

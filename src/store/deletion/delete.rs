@@ -16,6 +16,7 @@
 use crate::store::deletion::options::DeleteOptions;
 use crate::store::deletion::worker::Worker;
 use crate::store::error::deletion::DeletionFault;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
@@ -130,6 +131,7 @@ pub(in crate::store) fn delete_unless(
         deleted: to_delete.iter().map(|b| Deleted::of(b)).collect(),
     };
     if !options.dry_run {
+        refuse_if_pinned_now(repository, &to_delete)?;
         worker.begin(&to_delete);
         if name.is_incremental() || found.is_some_and(|(_, b)| b.role() == Role::Loose) {
             for backup in &to_delete {
@@ -154,6 +156,18 @@ pub(super) fn refuse_if_pinned(to_delete: &[&Listed]) -> Result<(), StoreError> 
         })),
         None => Ok(()),
     }
+}
+
+/// As [`refuse_if_pinned`], by the pins in the store now: a backup may have been pinned since it was
+/// listed.
+fn refuse_if_pinned_now(repository: &Repository, to_delete: &[&Listed]) -> Result<(), StoreError> {
+    let chains: BTreeSet<BackupName> = to_delete.iter().map(|backup| backup.name.base()).collect();
+    for name in chains {
+        if repository.is_pinned(&name)? {
+            return Err(StoreError::Deletion(DeletionFault::Pinned { name }));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses backups whose directory has keys that are not part of them.

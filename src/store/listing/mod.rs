@@ -12,5 +12,6 @@ pub(super) mod listed;
 pub(super) mod object_counts;
 pub(super) mod order;
 pub(super) mod passed_over;
+pub(super) mod scope;
 pub(super) mod streamed;
 pub(super) mod unnameable;

@@ -22,6 +22,7 @@ use crate::store::backend::runtime::Runtime;
 use crate::store::backend::url::Location;
 use crate::store::backend::{clouds, url};
 use crate::store::error::StoreError;
+use crate::store::listing::scope::LatestOf;
 use crate::store::objects::key;
 use crate::store::objects::short::short_key;
 use crate::store::objects::windows::Windows;
@@ -31,6 +32,8 @@ use crate::store::objects::windows::Windows;
 #[derive(Debug, Clone)]
 pub struct Repository {
     shared: Arc<Shared>,
+    /// What `latest` means for this value and its clones.
+    pub(in crate::store) latest: LatestOf,
 }
 
 #[derive(Debug)]
@@ -99,6 +102,7 @@ impl Repository {
         };
         let repository = Self {
             shared: Arc::new(shared),
+            latest: LatestOf::default(),
         };
         match repository.store() {
             Ok(_) | Err(StoreError::Open(OpenFault::NoRepository { .. })) => Ok(repository),
@@ -132,6 +136,7 @@ impl Repository {
         };
         Ok(Self {
             shared: Arc::new(shared),
+            latest: LatestOf::default(),
         })
     }
 
