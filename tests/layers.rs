@@ -91,6 +91,10 @@ const MAY: &[(&str, &[&str])] = &[
             "verify", "progress",
         ],
     ),
+    (
+        "copy",
+        &["codec", "manifest", "store", "reader", "progress"],
+    ),
     // the error of the crate's root; only the program uses it
     (
         "error",
@@ -107,6 +111,7 @@ const MAY: &[(&str, &[&str])] = &[
             "restore",
             "verify",
             "consolidate",
+            "copy",
         ],
     ),
     // entry points of the benchmarks; not imported by any layer
@@ -156,6 +161,7 @@ const MAY: &[(&str, &[&str])] = &[
             "xbstream",
             "verify",
             "consolidate",
+            "copy",
         ],
     ),
 ];

@@ -8,6 +8,7 @@ mod cloud;
 mod config;
 mod connect;
 mod consolidate;
+mod copy;
 mod delete;
 mod exit;
 mod exit_code;
@@ -94,6 +95,8 @@ enum Command {
     Config(config::Args),
     /// Make a full backup from a chain, in the repository, without a server.
     Consolidate(Box<consolidate::Args>),
+    /// Copy backups to another repository; an interrupted copy is continued.
+    Copy(Box<copy::Args>),
     /// Delete a backup, and with --cascade the backups that need it.
     Delete(Box<delete::Args>),
     /// List the backups of a repository, by chain.
@@ -153,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Man(args) => generate::man(&args),
         Command::Config(args) => config::run(&args, (cli.config, cli.profile), &context),
         Command::Consolidate(args) => consolidate::run(&args, &context),
+        Command::Copy(args) => copy::run(&args, &context),
         Command::Delete(args) => delete::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
         Command::Pin(args) => pin::run(&args, true, &context),

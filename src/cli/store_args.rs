@@ -6,10 +6,12 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::config::with_false;
 use super::exit::Failure;
-use super::{human, interrupt, modes};
+use super::{human, interrupt, modes, refused};
 use crate::manifest::PackChoice;
 use crate::store::{Addressing, Repository, StoreOptions};
+use clap::{Args as _, Command, FromArgMatches as _};
 
 /// The repository of a command.
 #[derive(Debug, clap::Args)]
@@ -115,6 +117,19 @@ impl StoreArgs {
         repository.cancel_on(interrupt::cancel());
         Ok(repository)
     }
+}
+
+/// Parses store options that are given as `KEY=VALUE`. A later value replaces an earlier one.
+pub(super) fn store_args<'a>(pairs: impl Iterator<Item = &'a String>) -> Result<StoreArgs, String> {
+    let program = with_false(StoreArgs::augment_args(Command::new("lsnap")))
+        .args_override_self(true)
+        .disable_help_flag(true);
+    let args = pairs.map(|pair| format!("--{pair}"));
+    let args = std::iter::once("lsnap".to_owned()).chain(args);
+    let matches = program
+        .try_get_matches_from(args)
+        .map_err(|error| refused::message(&error))?;
+    StoreArgs::from_arg_matches(&matches).map_err(|error| refused::message(&error))
 }
 
 /// When small files share objects.
