@@ -13,6 +13,7 @@ mod delete;
 mod exit;
 mod exit_code;
 mod generate;
+mod headers;
 mod human;
 mod interrupt;
 mod key;

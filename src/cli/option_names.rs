@@ -77,6 +77,7 @@ pub(super) const DIFFERENT: &[(&str, &str)] = &[
         "--path-style or --virtual-hosted",
     ),
     ("StoreOptions::checksum_header", "--no-checksum-header"),
+    ("StoreOptions::headers", "--header"),
     ("StoreOptions::profile", "--aws-profile"),
     ("TestRestoreOptions::accepted_errors", "--accept-error"),
     ("TestRestoreOptions::mysqld_args", "--mysqld-arg"),

@@ -33,6 +33,7 @@ pub(crate) mod tests;
 mod upload;
 
 pub use backend::options::{Addressing, StoreOptions, Variables};
+pub use backend::put_options::{Headers, ObjectLockMode, Sse};
 pub(crate) use backend::url;
 pub use deletion::delete::{DeleteReport, Deleted, delete};
 pub(crate) use deletion::noted::DeletionNotes;

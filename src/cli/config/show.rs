@@ -5,7 +5,7 @@ use super::keys::{Key, keys};
 use super::origin::Origin;
 use super::{Configuration, File};
 use crate::cli::exit::Failure;
-use crate::cli::{Cli, Context, output};
+use crate::cli::{Cli, Context, headers, output};
 use clap::CommandFactory as _;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -85,6 +85,7 @@ fn row(
         None => key.path(),
     };
     let (value, origin) = found.unzip();
+    let value = value.map(|value| shown(key, value));
     let (text, value) = match &value {
         Some(value) => (Some(literal(value)), Some(words(value))),
         None => (
@@ -99,6 +100,18 @@ fn row(
         option: format!("--{}", key.option),
         variable: key.variable(),
         text,
+    }
+}
+
+/// Returns a value without the values of headers, which can be secrets.
+fn shown(key: &Key, value: Value) -> Value {
+    if key.name != "header" {
+        return value;
+    }
+    match value {
+        Value::Flag(flag) => Value::Flag(flag),
+        Value::One(text) => Value::One(headers::masked(&text)),
+        Value::Many(all) => Value::Many(all.iter().map(|text| headers::masked(text)).collect()),
     }
 }
 
@@ -150,6 +163,30 @@ fn text(configuration: &Configuration, rows: &[Row]) -> String {
 mod tests {
     use super::*;
     use crate::cli::config::file;
+
+    #[test]
+    fn values_of_headers_are_not_shown() {
+        let text_of_file = "[repository]\nurl = 's3://b'\nheader = ['X-A: s3cret', 's3cret']\n\
+            [repository.o]\nurl = 's3://o'\nheader = 'X-B: s3cret'\n";
+        let configuration = Configuration {
+            file: Some(File {
+                path: "/etc/x.toml".into(),
+                settings: file::parse(text_of_file).unwrap(),
+            }),
+            profile: None,
+        };
+        for variable in [None, Some("X-C: s3cret")] {
+            let variable = |name: &str| {
+                variable
+                    .filter(|_| name == "LSNAP_REPOSITORY_HEADER")
+                    .map(str::to_owned)
+            };
+            let rows = rows(&configuration, &variable);
+            let shown = text(&configuration, &rows) + &serde_json::to_string(&rows).unwrap();
+            assert!(!shown.contains("s3cret"), "{shown}");
+            assert!(shown.contains("X-B: ***"), "{shown}");
+        }
+    }
 
     #[test]
     fn the_output_is_a_file_with_the_same_values() {

@@ -52,6 +52,9 @@ pub struct DeleteReport {
     pub dry_run: bool,
     /// The backups, in the order of their deletion.
     pub deleted: Vec<Deleted>,
+    /// The bucket keeps versions: the bytes of the deleted objects are not freed yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub versions_kept: bool,
 }
 
 impl Deleted {
@@ -126,9 +129,11 @@ pub(in crate::store) fn delete_unless(
     refuse_if_pinned(&to_delete)?;
     refuse_if_unexplained(&to_delete)?;
     refuse_if_in_progress(&to_delete, options.unfinished_older_than)?;
-    let report = DeleteReport {
+    let versions = repository.kept_versions();
+    let mut report = DeleteReport {
         dry_run: options.dry_run,
         deleted: to_delete.iter().map(|b| Deleted::of(b)).collect(),
+        versions_kept: false,
     };
     if !options.dry_run {
         refuse_if_pinned_now(repository, &to_delete)?;
@@ -145,6 +150,7 @@ pub(in crate::store) fn delete_unless(
             worker.chain(name, full, &to_delete, options.lease)?;
         }
     }
+    report.versions_kept = repository.kept_versions() > versions;
     Ok(report)
 }
 

@@ -149,6 +149,7 @@ impl RequestFault {
         match self {
             Self::Denied | Self::Expired => ErrorKind::AccessDenied,
             Self::NoBucket => ErrorKind::NotFound,
+            Self::Archived | Self::Retained => ErrorKind::Conflict,
             Self::Tls
             | Self::ClockSkew
             | Self::WrongScheme

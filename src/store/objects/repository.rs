@@ -5,7 +5,7 @@ use crate::store::objects::short::MAX_LOCAL_COMPONENT;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use object_store::local::LocalFileSystem;
@@ -46,6 +46,8 @@ struct Shared {
     pace: Option<Arc<Pace>>,
     runtime: Runtime,
     windows: Windows,
+    /// Number of removed objects of which the bucket keeps a version.
+    versions: Arc<AtomicU64>,
     /// Ends waits for the store.
     cancel: Cancel,
     /// Set when the marker was checked.
@@ -85,8 +87,10 @@ impl Repository {
                 prefix,
             } => {
                 let place = (cloud, bucket.as_str(), &prefix);
-                let store = clouds::open(url, place, options, pace.as_ref(), &cancel)?;
-                return Self::in_store(url, Paced::over(store, pace.as_ref()), cancel);
+                let versions = Arc::default();
+                let store = clouds::open(url, place, options, pace.as_ref(), &versions, &cancel)?;
+                let store = Paced::over(store, pace.as_ref());
+                return Self::in_store(url, store, versions, cancel);
             }
         };
         let shared = Shared {
@@ -96,6 +100,7 @@ impl Repository {
             pace,
             runtime: Runtime::new()?,
             windows: Windows::default(),
+            versions: Arc::default(),
             cancel,
             format_known: OnceLock::new(),
             warned_unannounced: AtomicBool::new(false),
@@ -115,12 +120,13 @@ impl Repository {
     /// # Errors
     /// [`StoreError::Io`] if threads can't be started.
     pub fn over(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
-        Self::in_store(url, store, Cancel::new())
+        Self::in_store(url, store, Arc::default(), Cancel::new())
     }
 
     fn in_store(
         url: &str,
         store: Arc<dyn ObjectStore>,
+        versions: Arc<AtomicU64>,
         cancel: Cancel,
     ) -> Result<Self, StoreError> {
         let shared = Shared {
@@ -130,6 +136,7 @@ impl Repository {
             pace: None,
             runtime: Runtime::new()?,
             windows: Windows::default(),
+            versions,
             cancel,
             format_known: OnceLock::new(),
             warned_unannounced: AtomicBool::new(false),
@@ -153,6 +160,13 @@ impl Repository {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.shared.url
+    }
+
+    /// Returns the number of objects that were removed with this value or its clones, and of which
+    /// the bucket keeps a version: their bytes are not freed.
+    #[must_use]
+    pub fn kept_versions(&self) -> u64 {
+        self.shared.versions.load(Ordering::Acquire)
     }
 
     pub(super) fn windows(&self) -> &Windows {

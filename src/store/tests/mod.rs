@@ -9,6 +9,7 @@ mod conformance;
 mod damage;
 mod deletes;
 pub(crate) mod faults;
+mod headers;
 mod health;
 mod latest;
 mod lease_races;
