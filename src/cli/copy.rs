@@ -128,13 +128,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let [first, ..] = report.failed.as_slice() else {
         return Ok(());
     };
-    let code = first
-        .error
-        .as_ref()
-        .map_or(ExitCode::Damaged, |error| copy_code(error));
     let failed = count(report.failed.len(), "backup");
     let message = format!("{failed} could not be copied, see the report");
-    Err(Failure::with_code(code, message).on_stderr())
+    Err(match &first.error {
+        Some(error) => Failure::with_code(copy_code(error), message).of_kind(error.kind()),
+        None => Failure::with_code(ExitCode::Damaged, message),
+    })
 }
 
 fn summary(report: &CopyReport) -> String {

@@ -98,7 +98,7 @@ mod tests {
             ": s3cret",
             "cookie:s3cret",
         ] {
-            let (_, message) = of(&[bad.to_owned()], None).unwrap_err().into_parts();
+            let (_, _, message) = of(&[bad.to_owned()], None).unwrap_err().into_parts();
             assert!(!message.contains("s3cret"), "{message}");
         }
         assert_eq!(masked("X-Team: dba"), "X-Team: ***");
