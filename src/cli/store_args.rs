@@ -11,7 +11,7 @@ use super::exit::Failure;
 use super::{headers, human, interrupt, modes, refused};
 use crate::manifest::PackChoice;
 use crate::store::{Addressing, ObjectLockMode, Repository, Sse, StoreOptions};
-use clap::{Args as _, Command, FromArgMatches as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 /// The repository of a command.
 #[derive(Debug, clap::Args)]
@@ -175,15 +175,24 @@ impl StoreArgs {
 
 /// Parses store options that are given as `KEY=VALUE`. A later value replaces an earlier one.
 pub(super) fn store_args<'a>(pairs: impl Iterator<Item = &'a String>) -> Result<StoreArgs, String> {
-    let program = with_false(StoreArgs::augment_args(Command::new("lsnap")))
-        .args_override_self(true)
-        .disable_help_flag(true);
+    let program = with_false(Target::command());
     let args = pairs.map(|pair| format!("--{pair}"));
     let args = std::iter::once("lsnap".to_owned()).chain(args);
     let matches = program
         .try_get_matches_from(args)
         .map_err(|error| refused::message(&error))?;
-    StoreArgs::from_arg_matches(&matches).map_err(|error| refused::message(&error))
+    let target = Target::from_arg_matches(&matches);
+    target
+        .map(|target| target.store)
+        .map_err(|error| refused::message(&error))
+}
+
+/// The arguments of [`store_args`].
+#[derive(Debug, clap::Parser)]
+#[command(name = "lsnap", disable_help_flag = true, args_override_self = true)]
+struct Target {
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// When small files share objects.
