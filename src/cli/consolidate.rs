@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::interrupt;
+use super::job::{Job, JobArgs};
 use super::latest_args::LatestArgs;
 use super::progress::Shown;
 use super::store_args::{Packing, RepoArg, StoreArgs};
@@ -45,10 +46,16 @@ pub(super) struct Args {
     #[command(flatten)]
     opening: key::Opening,
     #[command(flatten)]
+    job: JobArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
 impl Args {
+    pub(super) fn job(&self) -> Job {
+        Job::new("consolidate", Some(&self.repo.repo), &self.job)
+    }
+
     fn options(&self) -> Result<ConsolidateOptions, Failure> {
         let defaults = ConsolidateOptions::default();
         Ok(ConsolidateOptions {
@@ -77,12 +84,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     options.cancel = interrupt::on_signal(interrupt::UPLOADS)?;
     let latest = args.latest.of(Some(&args.name))?;
     let repo = args.store.open(&args.repo.repo)?.with_latest(latest);
+    context.facts.opened(&repo);
     let shown = Shown::new(context.progress);
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);
     shown.end();
     let report = result?;
-    context.print(&report, summary);
+    context.facts.made(&report.name);
+    context.print_report(&report, brief, summary);
     Ok(())
+}
+
+fn brief(report: &ConsolidateReport) -> String {
+    format!(
+        "{}: full backup that equals {}, {}\n",
+        report.name,
+        report.of,
+        human::bytes(report.stored_bytes)
+    )
 }
 
 fn summary(report: &ConsolidateReport) -> String {

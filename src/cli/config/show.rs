@@ -5,6 +5,7 @@ use super::keys::{Key, keys};
 use super::origin::Origin;
 use super::{Configuration, File};
 use crate::cli::exit::Failure;
+use crate::cli::hooks::without_path;
 use crate::cli::{Cli, Context, headers, output};
 use clap::CommandFactory as _;
 use serde::Serialize;
@@ -74,7 +75,9 @@ fn row(
     instance: Option<&str>,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Row {
-    let from_environment = key.in_environment(variable);
+    let from_environment = key
+        .in_environment(variable)
+        .filter(|_| !configuration.is_unset(key));
     let found = from_environment.map(|(value, name)| (value, Origin::Environment(name)));
     let found = found.or_else(|| {
         let setting = configuration.find(&key.section, &key.name, instance)?;
@@ -103,15 +106,18 @@ fn row(
     }
 }
 
-/// Returns a value without the values of headers, which can be secrets.
+/// Returns a value without what can be secret: the values of headers, and the paths of URLs of hooks.
 fn shown(key: &Key, value: Value) -> Value {
-    if key.name != "header" {
-        return value;
-    }
+    // The path of a URL can be a secret.
+    let hide = match (key.section.as_str(), key.name.as_str()) {
+        ("hooks", _) => without_path,
+        (_, "header") => headers::masked,
+        _ => return value,
+    };
     match value {
         Value::Flag(flag) => Value::Flag(flag),
-        Value::One(text) => Value::One(headers::masked(&text)),
-        Value::Many(all) => Value::Many(all.iter().map(|text| headers::masked(text)).collect()),
+        Value::One(text) => Value::One(hide(&text)),
+        Value::Many(all) => Value::Many(all.iter().map(|text| hide(text)).collect()),
     }
 }
 
@@ -173,7 +179,7 @@ mod tests {
                 path: "/etc/x.toml".into(),
                 settings: file::parse(text_of_file).unwrap(),
             }),
-            profile: None,
+            ..Configuration::default()
         };
         for variable in [None, Some("X-C: s3cret")] {
             let variable = |name: &str| {
@@ -189,6 +195,26 @@ mod tests {
     }
 
     #[test]
+    fn the_paths_of_the_urls_of_hooks_are_not_shown() {
+        let text_of_file = "[hooks]\nsuccess = ['https://h/secret', 'cmd']\nfailure = '@/etc/f'\n";
+        let configuration = Configuration {
+            file: Some(File {
+                path: "/etc/x.toml".into(),
+                settings: file::parse(text_of_file).unwrap(),
+            }),
+            ..Configuration::default()
+        };
+        let variable =
+            |name: &str| (name == "LSNAP_HOOKS_START").then(|| "http://h/secret".to_owned());
+        let rows = rows(&configuration, &variable);
+        let shown = text(&configuration, &rows) + &serde_json::to_string(&rows).unwrap();
+        assert!(!shown.contains("secret"), "{shown}");
+        for words in ["https://h/...", "http://h/...", "cmd", "@/etc/f"] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+    }
+
+    #[test]
     fn the_output_is_a_file_with_the_same_values() {
         let text_of_file = "cluster = 'a \"b\"'\n[repository]\nurl = 's3://b/p'\n[repository.o]\nurl = 'gs://o'\n\
             [restore]\nmysqld-arg = ['--a=b', '--c']\n[backup]\nparallel = 3\n";
@@ -196,7 +222,7 @@ mod tests {
         let path = "/etc/x.toml".into();
         let configuration = Configuration {
             file: Some(File { path, settings }),
-            profile: None,
+            ..Configuration::default()
         };
         let variable = |name: &str| (name == "LSNAP_BACKUP_MEMORY").then(|| "1GiB".to_owned());
         let shown = text(&configuration, &rows(&configuration, &variable));
