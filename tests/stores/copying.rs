@@ -12,16 +12,21 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+/// Number of objects of a backup's large file.
+const OBJECTS: u64 = 10;
+/// How often a copy is killed at most.
+const KILLS: usize = 4;
+
 /// Uploads a file of many objects, so that a copy can be interrupted in the middle.
 fn backup(repository: &Repository, name: &str, base: Option<&Manifest>) -> Manifest {
     let name = BackupName::parse(name).unwrap();
     let (upload, small) = begin(repository, &name).unwrap();
     let mut length = 0;
-    for index in 0..30u64 {
+    for index in 0..OBJECTS {
         let data = vec![u8::try_from(index).unwrap(); 20_000];
         let head = xbstream::payload_head("b", length, 20_000, xbstream::crc(&data)).unwrap();
         let mut parts = vec![head, Bytes::from(data)];
-        if index == 29 {
+        if index + 1 == OBJECTS {
             parts.push(xbstream::end_chunk("b").unwrap());
         }
         upload.put("b", index, length, parts).unwrap();
@@ -103,7 +108,7 @@ fn copied(from: &Server, to: &Server) {
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut kills = 0;
-    for _ in 0..20 {
+    for _ in 0..KILLS {
         let mut child = Command::new(PROGRAM)
             .args(&arguments)
             .env_clear()
@@ -115,7 +120,7 @@ fn copied(from: &Server, to: &Server) {
             .spawn()
             .unwrap();
         // the point at which the process is killed; not a wait for an event
-        std::thread::sleep(Duration::from_millis(100 + random(900)));
+        std::thread::sleep(Duration::from_millis(100 + random(500)));
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
         let _ = kill_process(pid, Signal::KILL);
         let ended = child.wait().unwrap();
@@ -143,11 +148,8 @@ fn copied(from: &Server, to: &Server) {
 }
 
 #[test]
-fn killed_at_any_moment_a_copy_to_s3_is_continued() {
-    copied(&Server::start(Kind::File), &Server::start(Kind::S3));
-}
-
-#[test]
-fn killed_at_any_moment_a_copy_from_s3_is_continued() {
-    copied(&Server::start(Kind::S3), &Server::start(Kind::File));
+fn killed_at_any_moment_a_copy_to_or_from_s3_is_continued() {
+    let (file, s3) = (Server::start(Kind::File), Server::start(Kind::S3));
+    copied(&file, &s3);
+    copied(&s3, &file);
 }
