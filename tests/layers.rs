@@ -165,6 +165,20 @@ const MAY: &[(&str, &[&str])] = &[
             "copy",
         ],
     ),
+    (
+        "compat",
+        &[
+            "shown",
+            "secret_file",
+            "codec",
+            "archive",
+            "backup",
+            "server",
+            "manifest",
+            "progress",
+            "cli",
+        ],
+    ),
 ];
 
 /// Layers that every layer may import.
