@@ -2,6 +2,7 @@
 
 use super::exit::{Failure, copy_code};
 use super::exit_code::ExitCode;
+use super::job::{Job, JobArgs};
 use super::latest_args::LatestArgs;
 use super::progress::Shown;
 use super::retention::KeepArgs;
@@ -65,10 +66,18 @@ pub(super) struct Args {
     #[command(flatten)]
     opening: key::Opening,
     #[command(flatten)]
+    job: JobArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
 impl Args {
+    /// Returns the job, whose repository is the target.
+    pub(super) fn job(&self) -> Option<Job> {
+        let job = || Job::new("copy", Some(&self.into), &self.job);
+        (!self.dry_run).then(job)
+    }
+
     fn options(&self) -> Result<CopyOptions, Failure> {
         Ok(CopyOptions {
             parallel: usize::from(self.parallel),
@@ -119,12 +128,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let target = args.target()?;
     let from = args.store.open(&args.repo)?.with_latest(latest);
     let to = target.open(&args.into)?;
+    context.facts.opened(&to);
     options.cancel = interrupt::on_signal("run it again to continue")?;
-    let shown = Shown::new(context.progress);
+    let shown = Shown::transferring(context.progress, "copying");
     let result = copy::copy(&from, &to, which, &options, &shown);
     shown.end();
     let report = result?;
-    context.print(&report, summary);
+    context.print_report(&report, brief, summary);
     let [first, ..] = report.failed.as_slice() else {
         return Ok(());
     };
@@ -134,6 +144,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Some(error) => Failure::with_code(copy_code(error), message).of_kind(error.kind()),
         None => Failure::with_code(ExitCode::Damaged, message),
     })
+}
+
+/// Describes a copy in one line, and what was not copied.
+fn brief(report: &CopyReport) -> String {
+    if report.dry_run || !report.failed.is_empty() || !report.warnings.is_empty() {
+        return summary(report);
+    }
+    if report.copied.is_empty() {
+        return String::new();
+    }
+    let bytes = report.copied.iter().map(|one| one.stored_bytes).sum();
+    format!(
+        "copied {}, {}\n",
+        count(report.copied.len(), "backup"),
+        human::bytes(bytes)
+    )
 }
 
 fn summary(report: &CopyReport) -> String {

@@ -166,6 +166,7 @@ impl Command {
             Self::Backup(args) => Some(args.job()),
             Self::Check(args) => Some(args.job()),
             Self::Consolidate(args) => Some(args.job()),
+            Self::Copy(args) => args.job(),
             Self::Prune(args) => args.job(),
             Self::Restore(args) => args.job(),
             Self::Verify(args) => Some(args.job()),

@@ -93,6 +93,7 @@ impl Default for CopyOptions {
 
 /// The report of a copy.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CopyReport {
     /// Nothing was copied.
@@ -115,6 +116,7 @@ pub struct CopyReport {
 
 /// A backup that was copied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Copied {
     /// The backup.
@@ -131,6 +133,7 @@ pub struct Copied {
 
 /// A backup that was not copied.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct NotCopied {
     /// The backup.
