@@ -91,7 +91,11 @@ mod tests {
         assert!(page("lsnap-cloud-put.1").contains("\\-\\-md5"));
         // the foot of each page has the version of the program, not the name of the command
         let foot = concat!("\"lsnap ", env!("CARGO_PKG_VERSION"), "\"");
-        assert!(page("lsnap-backup.1").contains(foot), "{}", page("lsnap-backup.1"));
+        assert!(
+            page("lsnap-backup.1").contains(foot),
+            "{}",
+            page("lsnap-backup.1")
+        );
     }
 
     #[test]
