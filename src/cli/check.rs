@@ -2,6 +2,9 @@
 
 use super::exit::Failure;
 use super::exit_code::ExitCode;
+use super::job::{Job, JobArgs};
+use super::json::FailureKind;
+use super::metrics::MetricsArgs;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human, output};
 use crate::counted::count;
@@ -31,7 +34,21 @@ pub(super) struct Args {
     #[arg(long)]
     nagios: bool,
     #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
     store: StoreArgs,
+}
+
+impl Args {
+    /// Returns the job, which has metrics but no hooks.
+    pub(super) fn job(&self) -> Job {
+        let args = JobArgs {
+            metrics: self.metrics.clone(),
+            ..JobArgs::default()
+        };
+        let cluster = self.cluster.as_deref();
+        Job::new("check", Some(&self.repo.repo), &args).of_given_cluster(cluster)
+    }
 }
 
 /// The state of all clusters, with the names of Nagios.
@@ -52,14 +69,15 @@ struct Document {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let document = examine(args).map_err(|failure| {
-        if args.nagios {
-            let (_, message) = failure.into_parts();
-            output::out(&format!("LSNAP UNKNOWN: {message}\n"));
-            Failure::without_text(ExitCode::Unknown)
-        } else {
-            failure
+    let document = examine(args, context).map_err(|failure| {
+        if !args.nagios {
+            return failure;
         }
+        let (_, kind, message) = failure.into_parts();
+        if !context.json {
+            output::out(&format!("LSNAP UNKNOWN: {message}\n"));
+        }
+        Failure::printed(ExitCode::Unknown, kind, message)
     })?;
     let line = line(&document);
     if context.json {
@@ -72,17 +90,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         (State::Warning, true) | (_, false) => ExitCode::Failed,
         (State::Critical, true) => ExitCode::Arguments,
     };
-    Err(Failure::without_text(code))
+    Err(Failure::printed(code, FailureKind::Unhealthy, line))
 }
 
-fn examine(args: &Args) -> Result<Document, Failure> {
+fn examine(args: &Args, context: &Context) -> Result<Document, Failure> {
     let repository = args.store.open(&args.repo.repo)?;
     let limits = Limits {
         age: args.max_age,
         full_age: args.max_full_age,
         incrementals: args.max_chain,
     };
-    let mut clusters = store::health(&repository.list()?, &limits, Utc::now());
+    let listed = repository.list()?;
+    context.facts.listed(&listed);
+    let mut clusters = store::health(&listed, &limits, Utc::now());
     if let Some(name) = &args.cluster {
         clusters.retain(|cluster| cluster.cluster == *name);
     }
