@@ -65,10 +65,10 @@ Environment=AWS_EC2_METADATA_DISABLED=true"
     done
     # A repository in a directory is read-only without the drop-in.
     on "install -d -m 700 -o mysql -g mysql /var/backups/mysql"
-    drop_in "Environment=LSNAP_REPOSITORY_URL=file:///var/backups/mysql"
+    drop_in "Environment=LSNAP_REPO=file:///var/backups/mysql"
     ! on "systemctl start lsnap-backup.service" 2>/dev/null || fail "a backup into a directory succeeded without ReadWritePaths"
     on "systemctl reset-failed lsnap-backup.service"
-    drop_in "Environment=LSNAP_REPOSITORY_URL=file:///var/backups/mysql
+    drop_in "Environment=LSNAP_REPO=file:///var/backups/mysql
 $(page schedule.md code ReadWritePaths=)"
     on "systemctl start lsnap-backup.service"
     on "lsnap list --repo file:///var/backups/mysql" | tail -n 1
@@ -77,9 +77,21 @@ $(page schedule.md code ReadWritePaths=)"
     on "systemctl daemon-reload && lsnap backup" | tail -n 1
 }
 
+# The metrics of the docs, written by the service.
+metrics() {
+    local file
+    file=$(page schedule.md block "## Prometheus" toml | tee -a "$WORK/root/etc/lsnap/lsnap.toml" | sed -n 's/^textfile = "\(.*\)"/\1/p')
+    on "install -d -o mysql ${file%/*} && systemctl restart lsnap-backup.service"
+    on "grep '^lsnap_last_success_timestamp_seconds.*command=\"backup\"' $file"
+}
+
 # A backup by a user who can read, but not change, the server's files.
 other_user() {
     run_page schedule.md block "### Another user" sh
+    # The group alone can't read all files of the server.
+    drop_in "$(page schedule.md block "### Another user" ini | grep -E '^(User|Group)=')"
+    ! on "systemctl start lsnap-backup.service" 2>/dev/null || fail "a backup by the group mysql succeeded without a capability"
+    on "systemctl reset-failed lsnap-backup.service; journalctl --no-pager --output cat -u lsnap-backup.service --lines 4"
     drop_in "$(page schedule.md block "### Another user" ini | grep -v '^\[')"
     on "systemctl start lsnap-backup.service"
 }
