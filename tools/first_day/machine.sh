@@ -118,21 +118,30 @@ Credential=x/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0
 # Prints the number of rows and a checksum of each table.
 contents() { sql "CHECKSUM TABLE shop.customers, shop.orders; SELECT COUNT(*) FROM shop.orders" "${1:-}"; }
 
-# Starts the restored server of the quick start next to the first one, and joins it by the lines of the docs.
-replica() {
+# Prints the lines to type of the report of a restore, of the step that begins with $1.
+typed() {
+    awk -v text="$1" '/^  [0-9]+\. / { here = index($0, text) } here && sub(/^      /, "")' "$WORK/restore.report" | grep . ||
+        { cat "$WORK/restore.report" >&2; fail "the report of the restore has no lines to type for: $1"; }
+}
+
+# Restores next to the running server by the line of the quick start; without a terminal the report needs --verbose.
+restore_beside() {
     local command
-    command=$(page restore.md block "## After" sh)
+    command=$(page quick-start.md block "## 6" sh)
     printf '   > %s\n' "$command"
-    on "systemd-run --quiet --unit restored ${command//$'\\\n'/} --server-id 2"
-    until_true 60 "mysql --socket /tmp/restored.sock -e 'SELECT 1'"
-    page replicas.md block "## A replica from" sql >"$WORK/join.sql"
-    # The page has one block for GTIDs, which is the first, and others for positions.
-    sed '/START REPLICA/q' "$WORK/join.sql" | sed 's/^/   > /'
-    sql "$(sed '/START REPLICA/q' "$WORK/join.sql")" "--socket /tmp/restored.sock"
-    local executed
+    on "$command --verbose" >"$WORK/restore.report"
+    sed 's/^/   | /' "$WORK/restore.report"
+}
+
+# Starts the restored server by the command of its report, and makes it a replica by the statements of the report.
+replica() {
+    local socket="--socket /var/lib/mysql-restored/mysqld.sock" executed
+    on "systemd-run --quiet --unit restored $(typed "Start") --port 3307"
+    until_true 60 "mysql $socket -e 'SELECT 1'"
+    sql "$(typed "To make it a replica" | sed "s/<server_id>/2/; s/<user>/'repl'/; s/<password>/'SECRET'/")" "$socket"
     executed=$(sql "SELECT @@global.gtid_executed")
     expect "the wait of the replica for the source's transactions" \
-        "$(sql "SELECT WAIT_FOR_EXECUTED_GTID_SET('$executed', 60)" "--socket /tmp/restored.sock")" 0
-    expect "contents of the replica" "$(contents "--socket /tmp/restored.sock")" "$(contents)"
+        "$(sql "SELECT WAIT_FOR_EXECUTED_GTID_SET('$executed', 60)" "$socket")" 0
+    expect "contents of the replica" "$(contents "$socket")" "$(contents)"
     on "systemctl stop restored && rm -rf /var/lib/mysql-restored"
 }
