@@ -86,15 +86,20 @@ metrics() {
     on "grep '^lsnap_last_success_timestamp_seconds.*command=\"backup\"' $file"
 }
 
-# A backup by a user who can read, but not change, the server's files.
+# A backup by a user who can read, but not change, the server's files: by the group, and by a capability.
 other_user() {
+    local lines
     run_page schedule.md block "### Another user" sh
-    # The group alone can't read all files of the server.
-    drop_in "$(page schedule.md block "### Another user" ini | grep -E '^(User|Group)=')"
-    ! on "systemctl start lsnap-backup.service" 2>/dev/null || fail "a backup by the group mysql succeeded without a capability"
-    on "systemctl reset-failed lsnap-backup.service; journalctl --no-pager --output cat -u lsnap-backup.service --lines 4"
-    drop_in "$(page schedule.md block "### Another user" ini | grep -v '^\[')"
+    lines=$(page schedule.md block "### Another user" ini | grep -v '^\[')
+    drop_in "$(grep -E '^(User|Group)=' <<<"$lines")"
     on "systemctl start lsnap-backup.service"
+    on "ls -la /var/lib/mysql/*.pem; lsnap show latest --files | grep pem || echo no pem in the backup"
+    on "chmod 700 /var/lib/mysql"
+    ! on "systemctl start lsnap-backup.service" 2>/dev/null || fail "a backup of a directory that is closed to the group succeeded"
+    on "systemctl reset-failed lsnap-backup.service"
+    drop_in "$lines"
+    on "systemctl start lsnap-backup.service"
+    on "chmod 750 /var/lib/mysql"
 }
 
 on_input() { nsenter --target "$FIRST" --mount --uts --ipc --net --pid --cgroup --root env --chdir=/ bash -c "$1"; }
