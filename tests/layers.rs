@@ -141,6 +141,7 @@ const MAY: &[(&str, &[&str])] = &[
             "mem",
             "shown",
             "secret_file",
+            "child",
             "innodb",
             "codec",
             "archive",

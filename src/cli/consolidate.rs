@@ -3,6 +3,7 @@
 use super::exit::Failure;
 use super::interrupt;
 use super::job::{Job, JobArgs};
+use super::json::ConsolidateDocument;
 use super::progress::Shown;
 use super::store_args::{Packing, RepoArg, StoreArgs};
 use super::{Context, human, key};
@@ -11,6 +12,7 @@ use crate::consolidate;
 use crate::consolidate::{Compress, ConsolidateOptions, ConsolidateReport};
 use crate::counted::count;
 use crate::manifest::BackupName;
+use chrono::Utc;
 
 /// Arguments of `lsnap consolidate`.
 #[derive(Debug, clap::Args)]
@@ -86,7 +88,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.end();
     let report = result?;
     context.facts.made(&report.name);
-    context.print_report(&report, brief, summary);
+    let document = ConsolidateDocument::of(&report, Utc::now());
+    context.print_report(&document, |_| brief(&report), |_| summary(&report));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `lsnap delete`.
 
 use super::exit::Failure;
+use super::json::DeleteDocument;
 use super::progress::Shown;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human, interrupt};
@@ -9,6 +10,7 @@ use crate::manifest::BackupName;
 use crate::store;
 use crate::store::BackupFault;
 use crate::store::{DeleteOptions, DeleteReport, Deleted, Repository, StoreError};
+use chrono::Utc;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -74,7 +76,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = store::delete(&repository, &name, &options, &shown);
     shown.end();
     let report = result?;
-    context.print(&report, |report| summary(&name, report));
+    let document = DeleteDocument::of(&report, Utc::now());
+    context.print(&document, |_| summary(&name, &report));
     Ok(())
 }
 

@@ -37,6 +37,7 @@ mod shared;
 mod show;
 mod store_args;
 mod streams;
+mod table;
 mod unwrap;
 mod usage;
 mod verify;

@@ -2,9 +2,9 @@
 
 use super::Context;
 use super::exit::Failure;
+use super::json::{BackupEntry, Entries, PinDocument};
 use super::store_args::{RepoArg, StoreArgs};
-use crate::manifest::BackupName;
-use serde::Serialize;
+use chrono::Utc;
 
 /// Arguments of `lsnap pin` and `lsnap unpin`.
 #[derive(Debug, clap::Args)]
@@ -17,16 +17,6 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
-#[derive(Debug, Serialize)]
-struct Report {
-    name: BackupName,
-    /// The full backup of its chain.
-    chain: BackupName,
-    pinned: bool,
-    /// Whether the command changed the state.
-    changed: bool,
-}
-
 pub(super) fn run(args: &Args, pin: bool, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.repo.repo)?;
     let listed = repository.list()?;
@@ -37,21 +27,20 @@ pub(super) fn run(args: &Args, pin: bool, context: &Context) -> Result<(), Failu
     } else {
         repository.unpin(&name)?;
     }
-    let report = Report {
-        chain: name.base(),
-        name,
-        pinned: pin,
+    let document = PinDocument {
+        backup: BackupEntry {
+            pinned: Some(pin),
+            ..Entries::of(&listed, Utc::now()).get(&name)
+        },
         changed: was_pinned != pin,
     };
-    context.print(&report, |report| {
-        let again = if report.changed { "" } else { " (unchanged)" };
-        if report.pinned {
-            format!(
-                "the chain of {} is pinned{again}: prune and delete skip it\n",
-                report.chain
-            )
+    context.print(&document, |document| {
+        let again = if document.changed { "" } else { " (unchanged)" };
+        let chain = name.base();
+        if pin {
+            format!("the chain of {chain} is pinned{again}: prune and delete skip it\n")
         } else {
-            format!("the chain of {} is not pinned{again}\n", report.chain)
+            format!("the chain of {chain} is not pinned{again}\n")
         }
     });
     Ok(())

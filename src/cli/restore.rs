@@ -3,11 +3,13 @@
 use super::exit::Failure;
 use super::interrupt;
 use super::job::{Job, JobArgs};
+use super::json::RestoreDocument;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human, key, next_steps, occupied};
 use crate::counted::count;
 use crate::restore::{ApplierChoice, RestoreOptions, RestoreReport};
+use chrono::Utc;
 use std::path::PathBuf;
 
 /// Arguments of `lsnap restore`.
@@ -160,7 +162,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     let plan = plan.map_err(occupied::failure)?;
     if args.print_plan {
-        context.print(&plan, ToString::to_string);
+        let document = RestoreDocument::plan(&plan, Utc::now());
+        context.print(&document, |_| plan.to_string());
         return Ok(());
     }
     options.cancel = interrupt::on_signal("the unfinished directory is being removed")?;
@@ -171,7 +174,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     shown.end();
     let report = result?;
-    context.print(&report, summary);
+    let document = RestoreDocument::done(&plan, &report, Utc::now());
+    context.print(&document, |_| summary(&report));
     Ok(())
 }
 

@@ -160,9 +160,9 @@ fn latest(world: &World, second: &str, newest: &str) {
     std::fs::remove_file(place("lsnap_summary.json")).unwrap();
     let unfinished = backup_that_is_killed(world);
     let plan = world.restore("latest", &["--print-plan"]).ok();
-    assert_eq!(plan.json["target"], made.name.as_str());
+    assert_eq!(plan.json["backup"]["name"], made.name.as_str());
     assert!(plan.stderr.contains(&unfinished), "{}", plan.stderr);
-    let warnings = plan.json["warnings"].to_string();
+    let warnings = plan.json["plan"]["warnings"].to_string();
     assert!(warnings.contains(&unfinished), "{warnings}");
     let shown = world.latest("show", &[]).ok();
     let passed = shown.json["passed_over"].as_array().unwrap();

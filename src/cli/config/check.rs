@@ -13,11 +13,25 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use serde::Serialize;
 use std::ffi::OsString;
 
+/// The JSON document.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ConfigCheckDocument"))]
+pub(in crate::cli) struct Document<'a> {
+    /// The checks.
+    checks: &'a [Tried],
+}
+
 /// The result of one check.
 #[derive(Debug, Serialize)]
-struct Tried {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ConfigCheck"))]
+pub(in crate::cli) struct Tried {
+    /// The checked part: `server`, `repository`.
     what: &'static str,
+    /// Whether it succeeded.
     ok: bool,
+    /// What was found, or the error.
     found: String,
     #[serde(skip)]
     code: ExitCode,
@@ -66,7 +80,9 @@ pub(super) fn run(
     if let Some(identity) = &identity {
         tried.push(Tried::of("redo applier", applier(&call, identity)));
     }
-    context.print(&tried, |tried| tried.iter().map(line).collect());
+    context.print(&Document { checks: &tried }, |document| {
+        document.checks.iter().map(line).collect()
+    });
     let failed: Vec<&Tried> = tried.iter().filter(|one| !one.ok).collect();
     match failed.as_slice() {
         [] => Ok(()),

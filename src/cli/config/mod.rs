@@ -12,6 +12,8 @@ mod unset;
 pub(super) use apply::{Added, apply, with_false};
 pub(super) use keys::{Key, Shape, keys};
 pub(super) use origin::Origin;
+#[cfg(test)]
+pub(super) use {check::Document as CheckedDocument, show::Document as KeysDocument};
 
 use super::exit::Failure;
 use super::{Cli, Context};

@@ -11,23 +11,38 @@ use clap::CommandFactory as _;
 use serde::Serialize;
 use std::fmt::Write as _;
 
-/// A key in the JSON document.
+/// A key of the configuration.
 #[derive(Debug, Serialize)]
-struct Row {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ConfigKey"))]
+pub(in crate::cli) struct Row {
+    /// The table and the name: `backup.parallel`.
     key: String,
     /// In the notation of the option; null if it is not set.
     value: Option<Vec<String>>,
+    /// The origin of the value: the environment, the file with a line, or the default.
     origin: String,
+    /// The option.
     option: String,
+    /// The environment variable.
     variable: String,
     #[serde(skip)]
     text: Option<String>,
 }
 
+/// The JSON document.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ConfigShowDocument"))]
+pub(in crate::cli) struct Document<'a> {
+    /// Every key.
+    keys: &'a [Row],
+}
+
 pub(super) fn run(configuration: &Configuration, context: &Context) -> Result<(), Failure> {
     let rows = rows(configuration, &|name| std::env::var(name).ok());
     if context.json {
-        output::json(&rows);
+        output::json(&Document { keys: &rows });
     } else {
         output::out(&text(configuration, &rows));
     }

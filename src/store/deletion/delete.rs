@@ -51,6 +51,9 @@ pub struct DeleteReport {
     pub dry_run: bool,
     /// The backups, in the order of their deletion.
     pub deleted: Vec<Deleted>,
+    /// The listing before the deletion.
+    #[serde(skip)]
+    pub listed: Vec<Listed>,
 }
 
 impl Deleted {
@@ -128,6 +131,7 @@ pub(in crate::store) fn delete_unless(
     let report = DeleteReport {
         dry_run: options.dry_run,
         deleted: to_delete.iter().map(|b| Deleted::of(b)).collect(),
+        listed: listed.clone(),
     };
     if !options.dry_run {
         worker.begin(&to_delete);

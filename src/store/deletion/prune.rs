@@ -22,6 +22,7 @@ use crate::store::objects::repository::Repository;
 
 /// A chain or a single backup that was to be deleted and was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Skipped {
     /// The full backup of the chain, or the backup.
@@ -32,6 +33,7 @@ pub struct Skipped {
 
 /// A chain or a single backup that was to be deleted and could not be deleted completely.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Failed {
     /// The full backup of the chain, or the backup.
@@ -65,6 +67,9 @@ pub struct PruneReport {
     pub skipped: Vec<Skipped>,
     /// Backups that could not be deleted. The others were deleted nevertheless.
     pub failed: Vec<Failed>,
+    /// The listing before the deletions.
+    #[serde(skip)]
+    pub listed: Vec<Listed>,
 }
 
 /// Deletes the backups that `policy` doesn't keep; with [`DeleteOptions::dry_run`] it only reports
@@ -105,6 +110,7 @@ pub(in crate::store) fn prune_unless(
         kept,
         skipped: Vec::new(),
         failed: Vec::new(),
+        listed: listed.clone(),
     };
     if options.dry_run {
         return Ok(report);

@@ -84,6 +84,7 @@ impl Default for Policy {
 
 /// The reason for the deletion of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Why {
@@ -97,6 +98,7 @@ pub enum Why {
 
 /// The reason why a chain stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Keep {
@@ -146,6 +148,7 @@ pub struct ToDelete {
 
 /// A chain that stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Kept {
     /// Its full backup.

@@ -283,6 +283,10 @@ impl Repository {
                         counts.unknown = Some(object_name(MANIFEST, 0));
                     }
                     counts.other_summary = Some(Box::new(summary));
+                    let reason = match self.lost(name) {
+                        Some(lost) => format!("{reason}; {lost}"),
+                        None => reason,
+                    };
                     ListedState::Damaged { reason }
                 }
             },

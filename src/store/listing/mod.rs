@@ -9,6 +9,7 @@ pub(super) mod health;
 pub(super) mod latest;
 pub(super) mod list;
 pub(super) mod listed;
+mod lost;
 pub(super) mod object_counts;
 pub(super) mod order;
 pub(super) mod passed_over;
