@@ -1,6 +1,7 @@
 """Prints commands and files of a page of the docs, so that a test runs the page's own.
 
   blocks.py PAGE block HEADING LANGUAGE   the blocks in LANGUAGE (sh, sql, toml) below headings that begin with HEADING
+  blocks.py PAGE first HEADING LANGUAGE   the first of them
   blocks.py PAGE line START               the first line of a block that begins with START, without its comment
   blocks.py PAGE code START               the first piece of inline code that begins with START
 
@@ -28,8 +29,9 @@ def blocks(text):
 def main():
     page, kind, start, *language = sys.argv[1:]
     text = pathlib.Path(page).read_text(encoding="utf-8")
-    if kind == "block":
+    if kind in ("block", "first"):
         found = [body for heading, name, body in blocks(text) if heading.startswith(start) and [name] == language]
+        found = found[:1] if kind == "first" else found
     elif kind == "line":
         lines = [line for _, _, body in blocks(text) for line in body.splitlines()]
         found = [re.sub(r"\s+#.*", "", line) for line in lines if line.startswith(start)][:1]
