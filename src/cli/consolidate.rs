@@ -4,6 +4,7 @@ use super::exit::Failure;
 use super::interrupt;
 use super::job::{Job, JobArgs};
 use super::json::ConsolidateDocument;
+use super::latest_args::LatestArgs;
 use super::progress::Shown;
 use super::store_args::{Packing, RepoArg, StoreArgs};
 use super::{Context, human, key};
@@ -22,6 +23,8 @@ pub(super) struct Args {
     /// The backup whose state the new full backup will hold: its name, the last part of its name,
     /// or `latest`. If it is encrypted, the new backup is encrypted with the same key.
     name: String,
+    #[command(flatten)]
+    latest: LatestArgs,
     /// The name of the new backup [default: the cluster of the chain and the current time].
     #[arg(long, value_name = "NAME")]
     to_name: Option<String>,
@@ -81,7 +84,8 @@ impl Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.options()?;
     options.cancel = interrupt::on_signal(interrupt::UPLOADS)?;
-    let repo = args.store.open(&args.repo.repo)?;
+    let latest = args.latest.of(Some(&args.name))?;
+    let repo = args.store.open(&args.repo.repo)?.with_latest(latest);
     context.facts.opened(&repo);
     let shown = Shown::new(context.progress);
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);

@@ -37,6 +37,10 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
+/// What the report says if the bucket keeps versions.
+pub(super) const VERSIONS_KEPT: &str = "NOT FREED: the bucket keeps old versions of the deleted objects, which take their \
+    space until their object lock has ended and a lifecycle rule of the bucket removes them\n";
+
 /// Options of `delete` and `prune`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Deletion {
@@ -121,6 +125,9 @@ fn summary(name: &BackupName, report: &DeleteReport) -> String {
     }
     if report.deleted.is_empty() {
         let _ = writeln!(out, "{verb} the rest of {name}");
+    }
+    if report.versions_kept {
+        out += VERSIONS_KEPT;
     }
     out
 }

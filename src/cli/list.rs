@@ -6,7 +6,7 @@ use super::store_args::{RepoArg, StoreArgs};
 use super::table::{self, Column};
 use super::{Context, human, output};
 use crate::manifest::BackupKind;
-use crate::store::{ChainGroup, Listed, ListedState, chain_groups, disagreements};
+use crate::store::{ChainGroup, Listed, ListedState, Repository, chain_groups, disagreements};
 use chrono::{DateTime, Utc};
 
 /// Arguments of `lsnap list`.
@@ -42,14 +42,15 @@ const fn column(title: &'static str, importance: Option<u8>) -> Column {
 }
 
 impl Args {
-    /// Returns the repository and its backups.
-    pub(super) fn listed(&self) -> Result<(&str, Vec<Listed>), Failure> {
-        Ok((&self.repo.repo, self.store.open(&self.repo.repo)?.list()?))
+    /// Returns the URL of the repository, and the repository.
+    pub(super) fn opened(&self) -> Result<(&str, Repository), Failure> {
+        Ok((&self.repo.repo, self.store.open(&self.repo.repo)?))
     }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let (_, listed) = args.listed()?;
+    let (_, repository) = args.opened()?;
+    let listed = repository.list()?;
     let groups = chain_groups(&listed);
     let now = Utc::now();
     for found in disagreements(&listed) {

@@ -3,6 +3,7 @@
 use super::Context;
 use super::exit::Failure;
 use super::json::{BackupEntry, Entries, PinDocument};
+use super::latest_args::LatestArgs;
 use super::store_args::{RepoArg, StoreArgs};
 use chrono::Utc;
 
@@ -14,11 +15,14 @@ pub(super) struct Args {
     /// A backup of the chain: its name, the last part of its name, or `latest`.
     name: String,
     #[command(flatten)]
+    latest: LatestArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
 pub(super) fn run(args: &Args, pin: bool, context: &Context) -> Result<(), Failure> {
-    let repository = args.store.open(&args.repo.repo)?;
+    let latest = args.latest.of(Some(&args.name))?;
+    let repository = args.store.open(&args.repo.repo)?.with_latest(latest);
     let listed = repository.list()?;
     let name = repository.choose_in(&listed, &args.name)?.name;
     let was_pinned = listed.iter().any(|l| l.name == name && l.pinned);

@@ -1,6 +1,6 @@
 //! `lsnap prune`.
 
-use super::delete::Deletion;
+use super::delete::{Deletion, VERSIONS_KEPT};
 use super::exit::{Failure, store_code};
 use super::job::{Job, JobArgs};
 use super::json::PruneDocument;
@@ -131,6 +131,9 @@ pub(super) fn summary(report: &PruneReport) -> String {
     }
     for kept in &report.kept {
         let _ = writeln!(out, "kept {}: {}", kept.name, reason(kept.why));
+    }
+    if report.versions_kept {
+        out += VERSIONS_KEPT;
     }
     let bytes = report.deleted.iter().map(|d| d.bytes).sum();
     let (count, size) = (report.deleted.len(), human::bytes(bytes));

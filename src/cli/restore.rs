@@ -4,6 +4,7 @@ use super::exit::Failure;
 use super::interrupt;
 use super::job::{Job, JobArgs};
 use super::json::RestoreDocument;
+use super::latest_args::LatestArgs;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human, key, next_steps, occupied};
@@ -22,6 +23,8 @@ pub(super) struct Args {
     repo: String,
     /// The backup: its name, the last part of its name, or `latest`. Its chain is restored with it.
     name: Option<String>,
+    #[command(flatten)]
+    latest: LatestArgs,
     /// The directory of an incremental on the backup before it. May be repeated.
     #[arg(long, value_name = "DIR", conflicts_with = "name")]
     incremental_dir: Vec<PathBuf>,
@@ -148,8 +151,9 @@ impl Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.options()?;
+    let latest = args.latest.of(args.name.as_deref())?;
     let repo = match &args.name {
-        Some(name) => Some((args.store.open(&args.repo)?, name)),
+        Some(name) => Some((args.store.open(&args.repo)?.with_latest(latest), name)),
         None => {
             args.store
                 .no_rate("remove it: directories are read without a limit")?;

@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::json::{Entries, FileDocument, ShowDocument, problem};
+use super::latest_args::LatestArgs;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, absent, backup, human, list, replica};
 use crate::manifest::{Absence, BackupKind, Dictionary, Summary, Wrapping};
@@ -22,6 +23,8 @@ pub(super) struct Args {
     #[arg(long)]
     files: bool,
     #[command(flatten)]
+    latest: LatestArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
@@ -33,7 +36,8 @@ fn file_line(file: &FileDocument<'_>) -> String {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let repository = args.store.open(&args.repo.repo)?;
+    let latest = args.latest.of(Some(&args.name))?;
+    let repository = args.store.open(&args.repo.repo)?.with_latest(latest);
     let description = store::describe(&repository, &args.name)?;
     let manifest = args
         .files

@@ -5,6 +5,7 @@ use super::exit_code::ExitCode;
 use super::interrupt;
 use super::job::{Job, JobArgs};
 use super::json::VerifyDocument;
+use super::latest_args::LatestArgs;
 use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
 use super::store_args::{RepoArg, StoreArgs};
@@ -27,7 +28,9 @@ pub(super) struct Args {
     /// needs are verified with it.
     #[arg(default_value = "latest")]
     name: String,
-    /// Verify every backup of the repository.
+    #[command(flatten)]
+    latest: LatestArgs,
+    /// Verify every backup of the repository, of all clusters.
     #[arg(long)]
     all: bool,
     /// Read every byte and check digests, page checksums, page LSNs and the redo log. Of encrypted
@@ -150,7 +153,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         (false, name) => Which::Named(name),
     };
-    let repo = args.store.open(&args.repo.repo)?;
+    let latest = args.latest.of((!args.all).then_some(args.name.as_str()))?;
+    let repo = args.store.open(&args.repo.repo)?.with_latest(latest);
     context.facts.opened(&repo);
     let doing = match args.restore {
         true => "the scratch directory is being removed",

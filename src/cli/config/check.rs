@@ -8,10 +8,13 @@ use crate::cli::json::FailureKind;
 use crate::cli::{Cli, Command, Context};
 use crate::counted::count;
 use crate::server::Identity;
+use crate::store::{OpenFault, StoreError};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _};
+use rustix::fs::{Access, access};
 use serde::Serialize;
 use std::ffi::OsString;
+use std::path::Path;
 
 /// The JSON document.
 #[derive(Debug, Serialize)]
@@ -66,10 +69,11 @@ impl Tried {
 pub(super) fn run(
     configuration: &Configuration,
     given: &[OsString],
+    variable: &dyn Fn(&str) -> Option<String>,
     context: &Context,
 ) -> Result<(), Failure> {
     let mut tried = vec![Tried::of("configuration", values(configuration))];
-    let call = |words: &[&str]| call(words, given);
+    let call = |words: &[&str]| call(words, given, variable);
     let (server, identity) = match server(&call) {
         Ok((found, identity)) => (Ok(found), Some(identity)),
         Err(failure) => (Err(failure), None),
@@ -99,12 +103,15 @@ fn line(tried: &Tried) -> String {
 }
 
 /// Parses the arguments of a call, with the same file and profile.
-fn call(words: &[&str], given: &[OsString]) -> Result<Command, Failure> {
+fn call(
+    words: &[&str],
+    given: &[OsString],
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Command, Failure> {
     let mut program = with_false(Cli::command());
     let mut args: Vec<OsString> = words.iter().map(OsString::from).collect();
     args.extend_from_slice(given);
-    let applied =
-        apply(&program, &args, &|name| std::env::var(name).ok()).map_err(Failure::arguments)?;
+    let applied = apply(&program, &args, variable).map_err(Failure::arguments)?;
     let matches = program.try_get_matches_from_mut(&applied.args);
     let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
@@ -180,11 +187,45 @@ fn repository(call: &Calls<'_>) -> Result<String, Failure> {
             "the call of a list is another one".to_owned(),
         ));
     };
-    let (url, listed) = args.listed()?;
-    Ok(format!(
-        "{url}: {} (write access was not checked)",
-        count(listed.len(), "backup")
-    ))
+    let (url, repository) = args.opened()?;
+    match repository.list() {
+        Ok(listed) => Ok(format!(
+            "{url}: {} (write access was not checked)",
+            count(listed.len(), "backup")
+        )),
+        // a directory that doesn't exist
+        Err(error @ StoreError::Open(OpenFault::NoRepository { .. })) => {
+            let Some(directory) = repository.directory() else {
+                return Err(error.into());
+            };
+            may_be_created(directory)?;
+            Ok(format!(
+                "{url}: it does not exist, the first backup creates it"
+            ))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Checks that a directory can be created.
+fn may_be_created(directory: &Path) -> Result<(), Failure> {
+    let existing = directory.ancestors().find(|path| path.exists());
+    let existing = existing.unwrap_or(Path::new("/"));
+    let wrong = |what: &str| {
+        Failure::with_code(
+            ExitCode::Denied,
+            format!(
+                "{}: the first backup can't create it, because {} {what}",
+                directory.display(),
+                existing.display()
+            ),
+        )
+    };
+    if !existing.is_dir() {
+        return Err(wrong("is not a directory"));
+    }
+    access(existing, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|_| wrong("is not writable for this account"))
 }
 
 fn key(call: &Calls<'_>) -> Result<String, Failure> {

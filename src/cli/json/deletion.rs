@@ -13,6 +13,8 @@ pub(in crate::cli) struct DeleteDocument {
     pub(in crate::cli) dry_run: bool,
     /// The backups, in the order of their deletion.
     pub(in crate::cli) deleted: Vec<DeletedDocument>,
+    /// The bucket keeps versions or locked objects: the removed bytes are not freed yet.
+    pub(in crate::cli) versions_kept: bool,
 }
 
 /// A backup that was deleted, or would be.
@@ -41,6 +43,8 @@ pub(in crate::cli) struct PruneDocument<'a> {
     pub(in crate::cli) skipped: &'a [Skipped],
     /// Backups that could not be deleted. The others were deleted nevertheless.
     pub(in crate::cli) failed: &'a [Failed],
+    /// The bucket keeps versions or locked objects: the removed bytes are not freed yet.
+    pub(in crate::cli) versions_kept: bool,
 }
 
 /// A backup that a policy doesn't keep.
@@ -68,6 +72,7 @@ impl DeleteDocument {
         Self {
             dry_run: report.dry_run,
             deleted: deleted.collect(),
+            versions_kept: report.versions_kept,
         }
     }
 }
@@ -87,6 +92,7 @@ impl<'a> PruneDocument<'a> {
             kept: &report.kept,
             skipped: &report.skipped,
             failed: &report.failed,
+            versions_kept: report.versions_kept,
         }
     }
 }

@@ -63,6 +63,10 @@ const COMMANDS: &[(&str, Make)] = &[
         SchemaGenerator::subschema_for::<ConsolidateDocument>,
     ),
     (
+        "copy",
+        SchemaGenerator::subschema_for::<crate::copy::CopyReport>,
+    ),
+    (
         "decompress",
         SchemaGenerator::subschema_for::<archive::InPlaceReport>,
     ),

@@ -61,6 +61,9 @@ pub struct PruneReport {
     pub dry_run: bool,
     /// The backups that are deleted, in this order.
     pub deleted: Vec<ToDelete>,
+    /// The bucket keeps versions: the bytes of the deleted objects are not freed yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub versions_kept: bool,
     /// The chains that stay.
     pub kept: Vec<Kept>,
     /// Backups that were skipped (never with `dry_run`).
@@ -107,6 +110,7 @@ pub(in crate::store) fn prune_unless(
     let mut report = PruneReport {
         dry_run: options.dry_run,
         deleted: steps.iter().flat_map(Step::to_delete).collect(),
+        versions_kept: false,
         kept,
         skipped: Vec::new(),
         failed: Vec::new(),
@@ -120,7 +124,9 @@ pub(in crate::store) fn prune_unless(
         options,
         progress,
     };
+    let versions = repository.kept_versions();
     worker.execute(&steps, in_use, &mut report)?;
+    report.versions_kept = repository.kept_versions() > versions;
     Ok(report)
 }
 

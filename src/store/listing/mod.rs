@@ -13,5 +13,6 @@ mod lost;
 pub(super) mod object_counts;
 pub(super) mod order;
 pub(super) mod passed_over;
+pub(super) mod scope;
 pub(super) mod streamed;
 pub(super) mod unnameable;
