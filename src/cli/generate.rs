@@ -62,6 +62,8 @@ fn collect(
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone())
         .title(name)
+        .source(concat!("lsnap ", env!("CARGO_PKG_VERSION")))
+        .manual("lsnap")
         .render(&mut page)?;
     pages.push((format!("{name}.1"), page));
     let visible = command
@@ -87,6 +89,13 @@ mod tests {
         assert!(page("lsnap.1").contains("lsnap\\-backup(1)"));
         assert!(page("lsnap-backup.1").contains("\\-\\-incremental"));
         assert!(page("lsnap-cloud-put.1").contains("\\-\\-md5"));
+        // the foot of each page has the version of the program, not the name of the command
+        let foot = concat!("\"lsnap ", env!("CARGO_PKG_VERSION"), "\"");
+        assert!(
+            page("lsnap-backup.1").contains(foot),
+            "{}",
+            page("lsnap-backup.1")
+        );
     }
 
     #[test]

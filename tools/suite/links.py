@@ -89,17 +89,17 @@ def upload(b):
     stream_of(stream, mib)
     amount = stream.stat().st_size
     with Store(b.root, b.ram) as store:
-        delete = [b.lsnap, "cloud", "delete", "--from", "s3://bench/p", NAME, "-p", "8", *store.reach(store.port)]
+        delete = [b.lsnap, "cloud", "delete", "--repo", "s3://bench/p", NAME, "-p", "8", *store.reach(store.port)]
 
         def forget_it():
             subprocess.run([str(c) for c in delete], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
         def put(parallel, port=store.slow, where=""):
-            command = [b.lsnap, "cloud", "put", "--to", "s3://bench/p", NAME, "-p", parallel, *store.reach(port)]
+            command = [b.lsnap, "cloud", "put", "--repo", "s3://bench/p", NAME, "-p", parallel, *store.reach(port)]
             return Contestant(f"lsnap, --parallel {parallel}{where}", [command], amount, stdin=stream, before=forget_it)
 
         def get(parallel, port=store.slow, where=""):
-            command = [b.lsnap, "cloud", "get", "--from", "s3://bench/p", NAME, "-p", parallel, *store.reach(port)]
+            command = [b.lsnap, "cloud", "get", "--repo", "s3://bench/p", NAME, "-p", parallel, *store.reach(port)]
             return Contestant(f"lsnap, --parallel {parallel}{where}", [command], amount)
 
         for what, make in (("upload", put),) if b.quick else (("upload", put), ("download", get)):
@@ -124,7 +124,7 @@ def small(b):
         def copy(name, *more):
             # Nothing is overwritten, so each run has its own directory.
             def command():
-                to = ["--to", f"s3://bench/small-{next(runs)}", "--endpoint", f"http://127.0.0.1:{store.slow}"]
+                to = ["--repo", f"s3://bench/small-{next(runs)}", "--endpoint", f"http://127.0.0.1:{store.slow}"]
                 return [b.offline("copy", datadir, *to, "--uploads", 4, *more)]
 
             def place():

@@ -56,7 +56,7 @@ class Pair:
 def backup(b, repository, *more):
     """Returns `lsnap backup` of the MySQL server to a repository, full or on a base."""
     return [b.lsnap, "backup", "--progress", "plain", *b.pair().mysql.login(), "--cluster", "bench",
-            "--to", f"file://{repository}", "--parallel", b.threads, *more]
+            "--repo", f"file://{repository}", "--parallel", b.threads, *more]
 
 
 def done(command):
@@ -184,7 +184,7 @@ def restore(b):
 
 
 def restored(b, name, repository, which):
-    command = [b.lsnap, "restore", "--progress", "plain", "--from", f"file://{repository}", which, "--datadir",
+    command = [b.lsnap, "restore", "--progress", "plain", "--repo", f"file://{repository}", which, "--datadir",
                b.disk / "out" / "data", "--mysqld", b.pair().mysql.bin / "mysqld"]
     return Contestant(name, [command], b.pair().mysql.bytes(), fresh=b.disk / "out", cold=[repository])
 
