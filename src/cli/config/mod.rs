@@ -229,6 +229,8 @@ fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
 }
 
 #[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod tests;

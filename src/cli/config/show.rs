@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 /// A key in the JSON document.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(super) struct Row {
     key: String,
     /// In the notation of the option; null if it is not set.
     value: Option<Vec<String>>,
@@ -33,7 +33,10 @@ pub(super) fn run(configuration: &Configuration, context: &Context) -> Result<()
     Ok(())
 }
 
-fn rows(configuration: &Configuration, variable: &dyn Fn(&str) -> Option<String>) -> Vec<Row> {
+pub(super) fn rows(
+    configuration: &Configuration,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Vec<Row> {
     let keys = keys(&Cli::command());
     let mut rows: Vec<Row> = keys
         .iter()
@@ -121,7 +124,7 @@ fn literal(value: &Value) -> String {
     }
 }
 
-fn text(configuration: &Configuration, rows: &[Row]) -> String {
+pub(super) fn text(configuration: &Configuration, rows: &[Row]) -> String {
     let mut out = match &configuration.file {
         Some(File { path, .. }) => format!("# from {}\n", path.display()),
         None => "# no configuration file\n".to_owned(),

@@ -1,0 +1,526 @@
+//! The pages of docs/ name the commands and options of the program: the reference of the commands is generated from
+//! clap, and what the other pages name exists. If `LSNAP_WRITE_REFERENCE` is set, the reference is written.
+
+use super::keys::{self, Key};
+use super::{Configuration, show};
+use crate::cli::Cli;
+use crate::cli::exit_code::ExitCode;
+use crate::error_kind::ErrorKind;
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+const PAGE: &str = "docs/reference/commands.md";
+
+const HEAD: &str = "# Commands: every option\n\n\
+    Generated from the definitions of the commands, as `lsnap COMMAND --help` and the manual pages are: the unit tests \
+    compare this page with them, and write it if LSNAP_WRITE_REFERENCE is set. The columns `key` and `environment` are \
+    empty for options that belong to one call. [Configuration](../configuration.md) describes which value counts, \
+    [Troubleshooting](../troubleshooting.md#exit-codes) the exit codes.\n";
+
+/// Groups of options that several commands have, in the order of the page.
+const SHARED: &[&str] = &[
+    "General",
+    "Store",
+    "Connection",
+    "Encryption",
+    "Load on the server",
+    "Retention",
+    "Test restore",
+];
+
+/// Options of other programs that pages name: the option, the program.
+const OF_OTHERS: &[(&str, &str)] = &[
+    ("apply-log-only", "xtrabackup"),
+    ("build-arg", "podman"),
+    ("copy-back", "xtrabackup"),
+    ("defaults-file", "mysql"),
+    ("exclude-gtids", "mysqlbinlog"),
+    ("export", "xtrabackup"),
+    ("incremental-lsn", "xtrabackup"),
+    ("lock-ddl", "xtrabackup"),
+    ("no-deps", "cargo"),
+    ("now", "systemctl"),
+    ("open", "cargo"),
+    ("prepare", "xtrabackup"),
+    ("stop-datetime", "mysqlbinlog"),
+];
+
+/// Options of the server that recovers a restore, in the pages about what it is started with.
+const OF_MYSQLD: &[&str] = &[
+    "event-scheduler",
+    "innodb-data-file-path",
+    "innodb-directories",
+    "innodb-force-recovery",
+    "log-bin",
+    "log-error-verbosity",
+    "persisted-globals-load",
+    "relay-log",
+    "relay-log-index",
+    "skip-grant-tables",
+    "skip-networking",
+    "skip-replica-start",
+];
+
+/// Pages that name options of [`OF_MYSQLD`].
+const WITH_MYSQLD: &[&str] = &["docs/checks.md", "docs/security.md"];
+
+/// Pages about the project's own tools: their options are of cargo and the tools.
+const OF_TOOLS: &[&str] = &["docs/performance.md", "docs/design.md", "docs/format/"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn program() -> Command {
+    let mut program = Cli::command();
+    program.build();
+    program
+}
+
+/// Returns the visible commands without subcommands, with their paths: `cloud put`.
+fn leaves(command: &Command, path: &str, to: &mut Vec<(String, Command)>) {
+    let subs: Vec<_> = command
+        .get_subcommands()
+        .filter(|sub| sub.get_name() != "help" && !sub.is_hide_set())
+        .collect();
+    if subs.is_empty() {
+        to.push((path.to_owned(), command.clone()));
+    }
+    for sub in subs {
+        leaves(sub, format!("{path} {}", sub.get_name()).trim(), to);
+    }
+}
+
+fn commands() -> Vec<(String, Command)> {
+    let mut found = Vec::new();
+    leaves(&program(), "", &mut found);
+    assert!(found.len() > 15, "{}", found.len());
+    found
+}
+
+fn visible(command: &Command) -> impl Iterator<Item = &Arg> {
+    let all = command.get_arguments();
+    all.filter(|arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str()))
+}
+
+fn heading(arg: &Arg) -> Option<&str> {
+    arg.get_help_heading()
+        .filter(|title| SHARED.contains(title))
+}
+
+/// Returns an option as it is written: `-p`, `--parallel <N>`; or the name of a value.
+fn written(arg: &Arg) -> String {
+    let value = arg.get_value_names().map(|names| names[0].to_string());
+    let takes_value = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
+        && arg
+            .get_num_args()
+            .is_none_or(|number| number.takes_values());
+    let Some(long) = arg.get_long() else {
+        return match (arg.get_short(), value) {
+            (Some(short), Some(value)) if takes_value => format!("`-{short} <{value}>`"),
+            (Some(short), _) => format!("`-{short}`"),
+            (None, value) => format!("`{}`", value.unwrap_or_default()),
+        };
+    };
+    let short = arg.get_short().map(|short| format!("`-{short}`, "));
+    let value = value
+        .filter(|_| takes_value)
+        .map(|value| format!(" <{value}>"));
+    format!(
+        "{}`--{long}{}`",
+        short.unwrap_or_default(),
+        value.unwrap_or_default()
+    )
+}
+
+fn row(arg: &Arg, path: &str, keys: &[Key], to: &mut String) {
+    let first = path.split(' ').collect::<Vec<_>>();
+    let place = keys::place(&first, arg);
+    let key = place.and_then(|(section, name)| {
+        keys.iter()
+            .find(|key| key.section == section && key.name == name)
+    });
+    let help = keys::help(arg);
+    let default = keys::default(arg).or_else(|| {
+        let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
+        is_flag.then(|| "false".to_owned())
+    });
+    let cell = |text: String| text.replace('|', "\\|");
+    let _ = writeln!(
+        to,
+        "| {} | {} | {} | {} | {} |",
+        written(arg),
+        key.map_or(String::new(), |key| format!("`{}`", key.path())),
+        key.map_or(String::new(), |key| format!("`{}`", key.variable())),
+        cell(default.unwrap_or_default()),
+        cell(without_default(&help)),
+    );
+}
+
+/// The default is in another column.
+fn without_default(help: &str) -> String {
+    match help.split_once(" [default: ") {
+        Some((before, rest)) => {
+            let after = rest.split_once(']').map_or("", |(_, after)| after);
+            format!("{before}{after}")
+        }
+        None => help.to_owned(),
+    }
+}
+
+const COLUMNS: &str = "\n| option | key | environment | default | |\n|---|---|---|---|---|\n";
+
+fn page() -> String {
+    let keys = keys::keys(&Cli::command());
+    let mut out = HEAD.to_owned();
+    let mut groups: BTreeMap<&str, BTreeMap<String, (Arg, String)>> = BTreeMap::new();
+    let commands = commands();
+    for (path, command) in &commands {
+        for arg in visible(command) {
+            if let Some(title) = heading(arg) {
+                let title = SHARED.iter().find(|shared| **shared == title).unwrap();
+                let of = groups.entry(title).or_default();
+                of.entry(written(arg))
+                    .or_insert_with(|| (arg.clone(), path.clone()));
+            }
+        }
+    }
+    for (path, command) in &commands {
+        let about = command.get_long_about().or_else(|| command.get_about());
+        let about = about.map(ToString::to_string).unwrap_or_default();
+        let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
+        let usage = command.clone().render_usage().to_string();
+        let usage = usage.split_whitespace().collect::<Vec<_>>().join(" ");
+        let usage = usage.trim_start_matches("Usage: ").to_owned();
+        let _ = write!(out, "\n## lsnap {path}\n\n{about}\n\n`{usage}`\n");
+        let own: Vec<_> = visible(command)
+            .filter(|arg| heading(arg).is_none())
+            .collect();
+        if !own.is_empty() {
+            out.push_str(COLUMNS);
+            for arg in own {
+                row(arg, path, &keys, &mut out);
+            }
+        }
+        let mut also = Vec::new();
+        for title in SHARED {
+            let here: Vec<_> = visible(command)
+                .filter(|arg| heading(arg) == Some(title))
+                .map(written)
+                .collect();
+            let link = format!("[{title}](#{})", title.to_lowercase().replace(' ', "-"));
+            if here.is_empty() {
+            } else if here.len() == groups[title].len() {
+                also.push(link);
+            } else {
+                also.push(format!("{} of {link}", here.join(", ")));
+            }
+        }
+        let _ = write!(out, "\nAlso: {}.\n", also.join("; "));
+    }
+    for title in SHARED {
+        let _ = write!(out, "\n## {title}\n{COLUMNS}");
+        for (arg, path) in groups.get(title).into_iter().flat_map(|of| of.values()) {
+            row(arg, path, &keys, &mut out);
+        }
+    }
+    out
+}
+
+#[test]
+fn the_reference_of_the_commands_is_current() {
+    let path = root().join(PAGE);
+    let page = page();
+    if std::env::var_os("LSNAP_WRITE_REFERENCE").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == page,
+        "{PAGE} differs from the commands: run the unit tests with LSNAP_WRITE_REFERENCE=1"
+    );
+}
+
+/// Returns the pages with their paths from the root.
+fn pages() -> Vec<(String, String)> {
+    fn below(dir: &Path, to: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                below(&path, to);
+            } else if path.extension().is_some_and(|e| e == "md") {
+                to.push(path);
+            }
+        }
+    }
+    let mut paths = vec![root().join("README.md")];
+    below(&root().join("docs"), &mut paths);
+    let read = paths.into_iter().map(|path| {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        (name, std::fs::read_to_string(path).unwrap())
+    });
+    read.collect()
+}
+
+/// Returns the long options in a text.
+fn options(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("--") {
+        let before = text[..at].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '-') {
+            continue;
+        }
+        let tail = &text[at + 2..];
+        let end = tail.find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+        let name = tail[..end.unwrap_or(tail.len())].trim_end_matches('-');
+        let wildcard = tail[name.len()..].starts_with("-*");
+        if name.starts_with(|c: char| c.is_ascii_lowercase()) && !wildcard {
+            found.push(name);
+        }
+    }
+    found
+}
+
+/// Returns the parts of a line that are about lsnap: of a table that maps options, all but the first column.
+fn ours<'a>(page: &str, line: &'a str) -> &'a str {
+    let maps = page == "docs/migrate.md" && line.starts_with("| ");
+    match line[2.min(line.len())..].split_once(" | ") {
+        Some((_, rest)) if maps => rest,
+        _ => line,
+    }
+}
+
+fn all_options(command: &Command, to: &mut BTreeSet<String>) {
+    for arg in command.get_arguments() {
+        to.extend(arg.get_long().map(str::to_owned));
+        let aliases = arg.get_all_aliases().unwrap_or_default();
+        to.extend(aliases.into_iter().map(str::to_owned));
+    }
+    for sub in command.get_subcommands() {
+        all_options(sub, to);
+    }
+}
+
+#[test]
+fn options_named_in_the_docs_exist() {
+    let mut known = BTreeSet::new();
+    all_options(&program(), &mut known);
+    let (mut wrong, mut used) = (BTreeSet::new(), BTreeSet::new());
+    let mut count = 0;
+    for (name, text) in pages() {
+        if OF_TOOLS.iter().any(|page| name.starts_with(page)) {
+            continue;
+        }
+        // Blocks are run by tests/docs.rs.
+        let mut in_block = false;
+        for line in text.lines() {
+            in_block ^= line.starts_with("```");
+            if in_block || line.starts_with("<!--") {
+                continue;
+            }
+            let line = ours(&name, line);
+            for piece in line.split('`').skip(1).step_by(2) {
+                for option in options(piece) {
+                    count += 1;
+                    let other = OF_OTHERS.iter().find(|(other, _)| *other == option);
+                    used.extend(other.map(|(other, _)| *other));
+                    let of_mysqld =
+                        WITH_MYSQLD.contains(&name.as_str()) && OF_MYSQLD.contains(&option);
+                    let of_other = other.is_some() || of_mysqld || is_of_other(piece);
+                    if !known.contains(option) && !of_other {
+                        wrong.insert(format!("{name}: --{option} in `{piece}`"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "no command has these: {wrong:#?}");
+    assert!(count > 200, "only {count} options found");
+    let idle: Vec<_> = OF_OTHERS
+        .iter()
+        .filter(|(o, _)| !used.contains(o))
+        .collect();
+    assert!(idle.is_empty(), "no page names {idle:?} any more");
+}
+
+/// Returns whether a code span is a command of another program.
+fn is_of_other(piece: &str) -> bool {
+    let first = piece.split([' ', '/']).next().unwrap_or_default();
+    [
+        "xtrabackup",
+        "cargo",
+        "tools",
+        "aws",
+        "mysqld",
+        "mysqldump",
+        "mariadb-backup",
+        "wal-g",
+        "podman",
+        "systemctl",
+    ]
+    .contains(&first)
+}
+
+/// Returns the reason why the options of a command line `lsnap ...` are not those of its command.
+fn fault(program: &Command, line: &str) -> Option<String> {
+    let mut command = program;
+    let mut names = BTreeSet::new();
+    let mut words = line.split_whitespace().skip(1);
+    for word in words.by_ref() {
+        match command.find_subcommand(word) {
+            Some(sub) => command = sub,
+            None if word.starts_with("--") => names.extend(options(word)),
+            None => break,
+        }
+        if command.get_subcommands().next().is_none() {
+            break;
+        }
+    }
+    let mut known = BTreeSet::new();
+    all_options(command, &mut known);
+    let rest: Vec<_> = words.collect();
+    names.extend(rest.iter().flat_map(|word| options(word)));
+    let wrong: Vec<_> = names.into_iter().filter(|o| !known.contains(*o)).collect();
+    let of = command.get_name();
+    (!wrong.is_empty()).then(|| format!("`{line}`: `{of}` doesn't have {wrong:?}"))
+}
+
+#[test]
+fn command_lines_in_the_docs_have_the_options_of_their_commands() {
+    let program = program();
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for (name, text) in pages() {
+        for line in text.lines() {
+            for piece in line.split('`').skip(1).step_by(2) {
+                let piece = piece.split('|').next().unwrap_or_default().trim();
+                if piece.starts_with("lsnap ") {
+                    count += 1;
+                    wrong.extend(fault(&program, piece).map(|fault| format!("{name}: {fault}")));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(count > 80, "only {count} command lines found");
+    assert!(fault(&program, "lsnap list --incremental").is_some());
+    assert!(fault(&program, "lsnap cloud put --md5 NAME").is_none());
+}
+
+/// Returns the kinds of errors, as programs see them.
+fn kinds() -> Vec<(String, ErrorKind)> {
+    use ErrorKind::*;
+    let all = [
+        Arguments,
+        NotFound,
+        AlreadyExists,
+        Conflict,
+        Busy,
+        AccessDenied,
+        Key,
+        Damaged,
+        ChainBroken,
+        Unreachable,
+        Changed,
+        Precondition,
+        Incompatible,
+        Full,
+        Interrupted,
+        System,
+        Internal,
+    ];
+    let source = std::fs::read_to_string(root().join("src/error_kind.rs")).unwrap();
+    let variants = syn::parse_file(&source).unwrap().items.into_iter();
+    let variants: usize = variants
+        .map(|item| match item {
+            syn::Item::Enum(item) if item.ident == "ErrorKind" => item.variants.len(),
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(variants, all.len(), "a kind is missing here");
+    all.map(|kind| {
+        let mut name = String::new();
+        for c in format!("{kind:?}").chars() {
+            if c.is_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(c.to_ascii_lowercase());
+        }
+        (name, kind)
+    })
+    .to_vec()
+}
+
+#[test]
+fn every_kind_of_error_is_in_the_page_of_troubleshooting() {
+    let page = std::fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    for (name, kind) in kinds() {
+        let code = ExitCode::from(kind) as u8;
+        let row = format!("| `{name}` | {code} | ");
+        let found = page.lines().find(|line| line.starts_with(&row));
+        let cells = found.map_or(0, |line| line.matches(" | ").count());
+        assert_eq!(
+            cells, 3,
+            "troubleshooting.md has no row `{row}cause | what to do |`"
+        );
+    }
+}
+
+#[test]
+fn an_option_is_the_same_everywhere() {
+    let configuration =
+        std::fs::read_to_string(root().join("docs/reference/configuration.md")).unwrap();
+    let commands_page = std::fs::read_to_string(root().join(PAGE)).unwrap();
+    let shown = show::text(
+        &Configuration::default(),
+        &show::rows(&Configuration::default(), &|_| None),
+    );
+    let mut completions = Vec::new();
+    clap_complete::generate(
+        clap_complete::Shell::Bash,
+        &mut Cli::command(),
+        "lsnap",
+        &mut completions,
+    );
+    let completions = String::from_utf8(completions).unwrap();
+    for key in keys::keys(&Cli::command()) {
+        let row = format!(
+            "| `{}` | `--{}` | `{}` |",
+            key.name,
+            key.option,
+            key.variable()
+        );
+        assert!(configuration.contains(&row), "{row}");
+        assert!(
+            shown.contains(&format!("{} =", key.name)),
+            "config show: {}",
+            key.path()
+        );
+        let row = format!("| `{}` | `{}` |", key.path(), key.variable());
+        assert!(commands_page.contains(&row), "{PAGE}: {row}");
+    }
+    for (path, command) in commands() {
+        let mut man = Vec::new();
+        clap_mangen::Man::new(command.clone())
+            .render(&mut man)
+            .unwrap();
+        let man = String::from_utf8(man).unwrap();
+        let help = command.clone().render_long_help().to_string();
+        for arg in visible(&command) {
+            let Some(long) = arg.get_long() else { continue };
+            let roff = format!("--{long}").replace('-', "\\-");
+            assert!(man.contains(&roff), "the manual page of {path}: --{long}");
+            assert!(
+                help.contains(&format!("--{long}")),
+                "help of {path}: {long}"
+            );
+            assert!(completions.contains(&format!("--{long}")), "{path}: {long}");
+            assert!(
+                commands_page.contains(&format!("`--{long}")),
+                "{path}: {long}"
+            );
+            assert!(!keys::help(arg).is_empty(), "{path}: --{long} has no help");
+        }
+    }
+}
