@@ -1,5 +1,6 @@
 //! The kinds of failures, by which a caller can decide without the text of an error.
 
+use serde::Serialize;
 use std::{fmt, io};
 
 /// The kind of a failure, which every error of this crate returns by `kind()`.
@@ -14,7 +15,8 @@ use std::{fmt, io};
 /// assert!(ErrorKind::Unreachable.is_retryable());
 /// assert!(!ErrorKind::Damaged.is_retryable());
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// An argument, an option or a configuration file is wrong.

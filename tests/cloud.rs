@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::program::{PROGRAM, command, failed, fed, good, signal as send};
+use common::program::{PROGRAM, command, failed, fed, good, result, signal as send};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
@@ -95,7 +95,7 @@ fn a_stream_of_mbstream_round_trips_through_a_repository() {
         ],
         &stream,
     ));
-    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    let report: serde_json::Value = result(&report);
     assert_eq!(report["files"], 5);
     assert_eq!(report["bytes"], stream.len());
     let got = good(lsnap(&["cloud", "get", "--from", &url, "prod-full"], b""));

@@ -265,7 +265,7 @@ fn decrypted_and_then_decompressed() {
     let (path, file) = (dir.to_str().unwrap(), file.to_str().unwrap());
     good(LSNAP, &["decrypt", path, "--encrypt-key-file", file], b"");
     let said = good(LSNAP, &["--json", "decompress", path], b"");
-    let report: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    let report = common::program::result(&said);
     assert_eq!(report["files"], 1);
     assert_eq!(report["bytes"], data.len());
     assert!(std::fs::read(dir.join("db/t.ibd")).unwrap() == *data);

@@ -153,8 +153,12 @@ fn invalid_arguments_are_an_error_in_json() {
             assert_eq!(said.status.code(), Some(2), "{args:?}");
             let found: serde_json::Value = serde_json::from_slice(&said.stdout)
                 .unwrap_or_else(|e| panic!("{args:?}: {e}: {}", text(&said.stdout)));
-            assert_eq!(found["exit_code"], 2);
-            let error = found["error"].as_str().unwrap();
+            assert_eq!(found["command"], command);
+            assert_eq!(found["schema"], 1);
+            assert!(found.get("result").is_none(), "{found}");
+            assert_eq!(found["error"]["exit_code"], 2);
+            assert_eq!(found["error"]["kind"], "arguments");
+            let error = found["error"]["message"].as_str().unwrap();
             assert!(
                 error.contains("--nonsense") || error.contains("loud"),
                 "{error}"
@@ -174,7 +178,15 @@ fn invalid_arguments_are_an_error_in_json() {
         &["cloud", "get", "--json", "--nonsense"],
         &["xbstream", "-c", "--json", "--nonsense"],
     ] {
-        assert!(lsnap(args, Stdio::piped()).stdout.is_empty(), "{args:?}");
+        let said = lsnap(args, Stdio::piped());
+        assert!(said.stdout.is_empty(), "{args:?}");
+        let last = text(&said.stderr)
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .to_owned();
+        let found: serde_json::Value = serde_json::from_str(&last).unwrap();
+        assert_eq!(found["error"]["kind"], "arguments", "{last}");
     }
 }
 

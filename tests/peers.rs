@@ -241,7 +241,7 @@ fn same_as_mbstream(server: &Mariadb, name: &str, stream: &Path, expected: &Path
         "{name}: extraction of a pipe differs"
     );
     let listed = xbstream(stream, &["-t", "--json"]);
-    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let listed = common::program::result(&listed.stdout);
     let listed: BTreeMap<String, u64> = listed["files"]
         .as_array()
         .unwrap()

@@ -150,7 +150,7 @@ fn backups_that_are_being_read_are_kept_and_reported() {
         &["prune", "--from", from, "--keep-full", "1", "--json"],
     );
     assert_eq!(prune.code, 0, "{}", prune.err);
-    let report: serde_json::Value = serde_json::from_str(&prune.out).unwrap();
+    let report = common::program::result(prune.out.as_bytes());
     assert_eq!(report["deleted"].as_array().unwrap().len(), 2);
     assert_eq!(report["failed"], serde_json::json!([]));
     // nothing is left except the last backup and the repository's marker
@@ -169,7 +169,7 @@ fn a_clock_that_is_ahead_is_reported_and_ignored() {
     let from = room.path().to_str().unwrap();
     let show = lsnap(room.path(), &["show", "--from", from, "latest", "--json"]);
     assert_eq!(show.code, 0, "{}", show.err);
-    let shown: serde_json::Value = serde_json::from_str(&show.out).unwrap();
+    let shown = common::program::result(show.out.as_bytes());
     assert_eq!(shown["name"], newest.as_str());
     let list = lsnap(room.path(), &["list", "--from", from]);
     for ran in [&show, &list] {

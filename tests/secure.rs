@@ -109,7 +109,7 @@ fn names_are_escaped_for_the_terminal() {
         );
     }
     let listed = run(&["--json", "xbstream", "-t"], &stream);
-    let value: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let value = common::program::result(&listed.stdout);
     assert_eq!(
         value["files"][0]["path"], evil,
         "escaped, it is the same value"

@@ -239,6 +239,11 @@ impl Args {
 }
 
 impl Args {
+    /// Returns whether standard output is a stream.
+    pub(super) const fn writes_a_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// Returns when a full backup is due, if the arguments leave that open.
     fn full_when(&self) -> Option<FullWhen> {
         let is_open = !self.full && !self.incremental && self.stream.is_none();

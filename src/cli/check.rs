@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::exit_code::ExitCode;
+use super::json::FailureKind;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human, output};
 use crate::counted::count;
@@ -53,13 +54,14 @@ struct Document {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let document = examine(args).map_err(|failure| {
-        if args.nagios {
-            let (_, message) = failure.into_parts();
-            output::out(&format!("LSNAP UNKNOWN: {message}\n"));
-            Failure::without_text(ExitCode::Unknown)
-        } else {
-            failure
+        if !args.nagios {
+            return failure;
         }
+        let (_, kind, message) = failure.into_parts();
+        if !context.json {
+            output::out(&format!("LSNAP UNKNOWN: {message}\n"));
+        }
+        Failure::printed(ExitCode::Unknown, kind, message)
     })?;
     let line = line(&document);
     if context.json {
@@ -72,7 +74,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         (State::Warning, true) | (_, false) => ExitCode::Failed,
         (State::Critical, true) => ExitCode::Arguments,
     };
-    Err(Failure::without_text(code))
+    Err(Failure::printed(code, FailureKind::Unhealthy, line))
 }
 
 fn examine(args: &Args) -> Result<Document, Failure> {

@@ -23,6 +23,13 @@ pub(super) struct Args {
     command: Command,
 }
 
+impl Args {
+    /// Returns whether standard output is a stream.
+    pub(super) const fn writes_a_stream(&self) -> bool {
+        matches!(&self.command, Command::Get(args) if args.directory.is_none())
+    }
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Store an xbstream from standard input as a backup, in the same objects as xbcloud.
@@ -172,12 +179,7 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
     let shown = Shown::new(context.progress);
     let result = crate::cloud::get(&repository, &name, &mut out, &options, &shown);
     shown.end();
-    // Standard output is the stream, so a failure is not printed there as JSON.
-    let report = match result {
-        Ok(report) => report,
-        Err(error) => return Err(Failure::from(error).on_stderr()),
-    };
-    context.print_to_stderr(&report, get_summary);
+    context.print_to_stderr(&result?, get_summary);
     Ok(())
 }
 

@@ -82,10 +82,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 /// name is accepted even if it isn't listed: an interrupted deletion can have removed the manifest.
 fn name(repository: &Repository, text: &str) -> Result<BackupName, Failure> {
     if text == "latest" {
-        return Err(Failure::arguments(
-            "`latest` can be another backup by now: give the name of the backup to delete"
-                .to_owned(),
-        ));
+        return Err(
+            Failure::arguments("`latest` can be another backup by now".to_owned())
+                .with_hint("give the name of the backup to delete"),
+        );
     }
     match (repository.resolve(text), BackupName::parse(text)) {
         (Ok(name), _) | (Err(StoreError::Backup(BackupFault::NotFound { .. })), Ok(name)) => {

@@ -4,6 +4,7 @@
 //! a wildcard, so the compiler demands a decision for each new kind, as `kind()` does for each new error.
 
 use super::exit_code::ExitCode;
+use super::json::{ErrorDocument, FailureKind};
 use super::output;
 use crate::archive::ArchiveError;
 use crate::backup::BackupError;
@@ -11,6 +12,7 @@ use crate::cloud::CloudError;
 use crate::codec::CodecError;
 use crate::consolidate::ConsolidateError;
 use crate::datadir::DatadirError;
+use crate::error_kind::ErrorKind;
 use crate::manifest::ManifestError;
 use crate::reader::ReadError;
 use crate::restore::RestoreError;
@@ -25,27 +27,35 @@ use std::process;
 #[derive(Debug)]
 pub(super) struct Failure {
     code: ExitCode,
+    kind: FailureKind,
     message: String,
-    /// Don't write to standard output, because it has data.
-    quiet: bool,
+    /// An instruction that is not part of the message.
+    hint: Option<String>,
+    /// The result contains the message, so it isn't printed as text.
+    printed: bool,
 }
 
 impl Failure {
-    /// Prints the error: text on standard error and, with `json`, a document on standard output.
+    /// Prints the error: text on standard error and, with `--json`, in the document.
     /// `interrupted`: a signal cancelled the command.
-    pub(super) fn report(&self, json: bool, interrupted: bool) -> process::ExitCode {
+    pub(super) fn report(self, interrupted: bool) -> process::ExitCode {
         // A cancelled wait for a store or a server returns its failure.
-        let code = if self.code == ExitCode::Failed && interrupted {
-            ExitCode::Interrupted
+        let (code, kind) = if self.code == ExitCode::Failed && interrupted {
+            (ExitCode::Interrupted, ErrorKind::Interrupted.into())
         } else {
-            self.code
+            (self.code, self.kind)
         };
-        if json && !self.quiet {
-            output::json(&serde_json::json!({"error": self.message, "exit_code": code}));
+        if !self.printed {
+            let hint = self.hint.as_ref();
+            let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+            output::err(&format!("lsnap: {}{hint}\n", self.message));
         }
-        if !self.message.is_empty() {
-            output::err(&format!("lsnap: {}\n", self.message));
-        }
+        output::end(Some(&ErrorDocument {
+            kind,
+            message: self.message,
+            hint: self.hint,
+            exit_code: code,
+        }));
         code.into()
     }
 }
@@ -63,8 +73,26 @@ impl Failure {
     pub(super) fn with_code(code: ExitCode, message: String) -> Self {
         Self {
             code,
+            kind: code.into(),
             message,
-            quiet: false,
+            hint: None,
+            printed: false,
+        }
+    }
+
+    /// Replaces the kind, which is that of the exit code.
+    pub(super) fn of_kind(self, kind: impl Into<FailureKind>) -> Self {
+        Self {
+            kind: kind.into(),
+            ..self
+        }
+    }
+
+    /// Adds an instruction.
+    pub(super) fn with_hint(self, hint: &str) -> Self {
+        Self {
+            hint: Some(hint.to_owned()),
+            ..self
         }
     }
 
@@ -72,31 +100,22 @@ impl Failure {
     pub(super) fn after(self, done: &str) -> Self {
         Self {
             message: format!("{done}, but then: {}", self.message),
-            quiet: true,
             ..self
         }
     }
 
-    /// Creates a failure without a message, because everything was printed.
-    pub(super) const fn without_text(code: ExitCode) -> Self {
+    /// Creates a failure whose message was printed with the result.
+    pub(super) fn printed(code: ExitCode, kind: FailureKind, message: String) -> Self {
         Self {
-            code,
-            message: String::new(),
-            quiet: true,
+            kind,
+            printed: true,
+            ..Self::with_code(code, message)
         }
     }
 
-    /// Returns the exit code and the message.
-    pub(super) fn into_parts(self) -> (ExitCode, String) {
-        (self.code, self.message)
-    }
-
-    /// Prints only to standard error, because standard output has data.
-    pub(super) fn on_stderr(self) -> Self {
-        Self {
-            quiet: true,
-            ..self
-        }
+    /// Returns the exit code, the kind and the message.
+    pub(super) fn into_parts(self) -> (ExitCode, FailureKind, String) {
+        (self.code, self.kind, self.message)
     }
 }
 
@@ -105,7 +124,10 @@ macro_rules! failures {
     ($($error:ty: $code:path,)*) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::with_code($code(&error), error.to_string())
+                Self {
+                    kind: error.kind().into(),
+                    ..Self::with_code($code(&error), error.to_string())
+                }
             }
         }
     )*};

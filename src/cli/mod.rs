@@ -14,6 +14,7 @@ mod exit_code;
 mod generate;
 mod human;
 mod interrupt;
+mod json;
 mod key;
 mod list;
 mod modes;
@@ -130,10 +131,11 @@ struct Context {
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match parse(&std::env::args_os().collect::<Vec<_>>()) {
-        Ok(cli) => cli,
+    let (cli, name) = match parse(&std::env::args_os().collect::<Vec<_>>()) {
+        Ok(parsed) => parsed,
         Err(code) => return code,
     };
+    output::begin(name, cli.json, cli.command.writes_a_stream());
     modes::limit(match cli.command {
         Command::Restore(_) => modes::Readers::Group,
         _ => modes::Readers::Owner,
@@ -165,21 +167,41 @@ pub fn main() -> ExitCode {
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
     match result {
-        Ok(()) => output::checked(exit_code::ExitCode::Success),
-        Err(failure) => failure.report(context.json, interrupt::cancel().is_cancelled()),
+        Ok(()) => {
+            output::end(None);
+            output::checked(exit_code::ExitCode::Success)
+        }
+        Err(failure) => failure.report(interrupt::cancel().is_cancelled()),
     }
 }
 
-/// Returns the arguments, completed by the environment and the configuration. After an error, help
-/// or a version was printed: the exit code.
-fn parse(typed: &[OsString]) -> Result<Cli, ExitCode> {
+impl Command {
+    /// Returns whether standard output is data: a stream, or the script of `completions`.
+    fn writes_a_stream(&self) -> bool {
+        match self {
+            Self::Backup(args) => args.writes_a_stream(),
+            Self::Cloud(args) => args.writes_a_stream(),
+            Self::Xbstream(args) => args.writes_a_stream(),
+            Self::Completions(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Returns the arguments, completed by the environment and the configuration, and the words of the command. After an
+/// error, help or a version was printed: the exit code.
+fn parse(typed: &[OsString]) -> Result<(Cli, String), ExitCode> {
     let mut program = config::with_false(Cli::command());
     let variable = |name: &str| std::env::var(name).ok();
     let applied = config::apply(&program, typed, &variable).map_err(|message| {
-        exit::Failure::arguments(message).report(usage::wants_json(typed), false)
+        usage::begin(typed);
+        exit::Failure::arguments(message).report(false)
     })?;
     let matches = program.try_get_matches_from_mut(&applied.args);
-    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = matches.and_then(|matches| {
+        let name = words_of(&matches);
+        Ok((Cli::from_arg_matches(&matches)?, name))
+    });
     parsed.map_err(|error| {
         // The help shows flags without the `=false` of `with_false`.
         let error = match error.kind() {
@@ -188,6 +210,17 @@ fn parse(typed: &[OsString]) -> Result<Cli, ExitCode> {
         };
         usage::report(error, typed, &applied.added)
     })
+}
+
+/// Returns the words of the command: `cloud put`.
+fn words_of(matches: &clap::ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut next = matches.subcommand();
+    while let Some((word, matches)) = next {
+        words.push(word);
+        next = matches.subcommand();
+    }
+    words.join(" ")
 }
 
 /// Returns whether colours are allowed (<https://no-color.org>).

@@ -10,12 +10,14 @@
 //! contain any. The library's fields are replaced by options ([`super::option_names`]).
 
 use super::exit_code::ExitCode;
+use super::json::{Envelope, ErrorDocument};
 use super::option_names::translated;
 use crate::shown;
 use clap::builder::StyledStr;
 use std::io::{ErrorKind, Stdout, Write};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Set when a write failed, other than by a closed pipe.
 static INCOMPLETE: AtomicBool = AtomicBool::new(false);
@@ -116,25 +118,93 @@ impl Write for Log {
     }
 }
 
-/// Writes a value as JSON, over many lines, to standard output.
+/// The document that a command prints at its end.
+struct Document {
+    /// Whether `--json` was given.
+    wanted: bool,
+    /// Standard output is a stream: the document is one line on standard error.
+    to_stderr: bool,
+    command: String,
+    /// The result as JSON.
+    result: Option<String>,
+}
+
+static DOCUMENT: Mutex<Document> = Mutex::new(Document {
+    wanted: false,
+    to_stderr: false,
+    command: String::new(),
+    result: None,
+});
+
+fn document() -> MutexGuard<'static, Document> {
+    DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sets the parts of the document that are determined by the arguments. `stream`: standard output is a stream.
+pub(super) fn begin(command: String, wanted: bool, stream: bool) {
+    *document() = Document {
+        wanted,
+        to_stderr: stream,
+        command,
+        result: None,
+    };
+}
+
+/// Keeps the result of the command for its document. [`end`] prints the document, so that it contains the error too
+/// if the command fails after its report.
 pub(super) fn json(value: &impl serde::Serialize) {
-    if let Ok(text) = serde_json::to_string_pretty(value) {
-        write(&shown::json(&(text + "\n")));
+    let mut document = document();
+    let text = if document.to_stderr {
+        serde_json::to_string(value)
+    } else {
+        serde_json::to_string_pretty(value)
+    };
+    let kept = text.map(|text| document.result = Some(text));
+    note(kept.map_err(std::io::Error::other), "the JSON document");
+}
+
+/// Prints the document, if `--json` was given.
+pub(super) fn end(error: Option<&ErrorDocument>) {
+    let document = document();
+    if !document.wanted {
+        return;
+    }
+    match enveloped(&document, error) {
+        Ok(text) if document.to_stderr => {
+            note(to_err(&shown::json(&text)), "the report on standard error");
+        }
+        Ok(text) => write(&shown::json(&text)),
+        Err(error) => note(Err(error.into()), "the JSON document"),
     }
 }
 
-/// Writes a value as JSON, in one line, to standard error.
-pub(super) fn json_to_stderr(value: &impl serde::Serialize) {
-    if let Ok(text) = serde_json::to_string(value) {
-        note(
-            to_err(&shown::json(&(text + "\n"))),
-            "the report on standard error",
-        );
-    }
+/// Returns the text of the document.
+fn enveloped(document: &Document, error: Option<&ErrorDocument>) -> serde_json::Result<String> {
+    // A number that the result replaces: the result is a text already, and its order must be kept.
+    const PLACE: u64 = u64::MAX;
+    let result = match (&document.result, error) {
+        (Some(text), _) => Some(text.as_str()),
+        (None, None) => Some("null"),
+        (None, Some(_)) => None,
+    };
+    let envelope = Envelope::new(&document.command, result.map(|_| PLACE), error);
+    let (text, result) = if document.to_stderr {
+        let result = result.map(str::to_owned);
+        (serde_json::to_string(&envelope)?, result)
+    } else {
+        // Newlines in strings are escaped.
+        let result = result.map(|text| text.replace('\n', "\n  "));
+        (serde_json::to_string_pretty(&envelope)?, result)
+    };
+    let text = match result {
+        Some(result) => text.replacen(&PLACE.to_string(), &result, 1),
+        None => text,
+    };
+    Ok(text + "\n")
 }
 
 impl super::Context {
-    /// Prints the result of a command: `value` as JSON with `--json`, else its `text`.
+    /// Prints the result of a command: `value` with `--json` in the document, else its `text`.
     pub(super) fn print<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
         if self.json {
             json(value);
@@ -150,7 +220,7 @@ impl super::Context {
         text: impl FnOnce(&T) -> String,
     ) {
         if self.json {
-            json_to_stderr(value);
+            json(value);
         } else {
             err(&text(value));
         }

@@ -59,7 +59,7 @@ pub(super) fn outcome(report: &PruneReport) -> Result<(), Failure> {
                 "{} failed, see the report; run it again",
                 counted::count(report.failed.len(), "deletion")
             );
-            Err(Failure::with_code(store_code(&first.error), message).on_stderr())
+            Err(Failure::with_code(store_code(&first.error), message).of_kind(first.error.kind()))
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Prints clap's errors and help through [`output`].
 //!
-//! With `--json`, an error is also an object on standard output, as for other failures, except for a
-//! command whose standard output is a stream. The arguments can't be parsed then, so both are found by
-//! their text.
+//! With `--json`, an error is also a document, as for other failures. The arguments can't be parsed then, so the
+//! command, and whether its standard output is a stream, are found by their text.
 
+use super::Cli;
 use super::config::Added;
 use super::exit_code::ExitCode;
+use super::json::ErrorDocument;
 use super::output;
 use super::refused::message;
+use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
@@ -45,6 +47,20 @@ pub(super) fn wants_json(args: &[OsString]) -> bool {
 fn options(args: &[OsString]) -> impl Iterator<Item = &OsStr> {
     let args = args.iter().skip(1).map(OsString::as_os_str);
     args.take_while(|arg| *arg != "--")
+}
+
+/// Prepares the document for arguments that can't be parsed.
+pub(super) fn begin(args: &[OsString]) {
+    let is_command = |arg: &&OsStr| !arg.to_string_lossy().starts_with('-');
+    let mut words = Vec::new();
+    let program = Cli::command();
+    let mut known = Some(&program);
+    for word in options(args).filter(is_command) {
+        known = known.and_then(|command| command.find_subcommand(word));
+        let Some(command) = known else { break };
+        words.push(command.get_name());
+    }
+    output::begin(words.join(" "), wants_json(args), is_stream(args));
 }
 
 /// Returns whether standard output would have been a stream.
@@ -102,28 +118,27 @@ pub(super) fn report(error: clap::Error, args: &[OsString], added: &Added) -> pr
         output::help(&text, coloured && super::may_colour());
         return output::checked(code);
     }
-    if wants_json(args) && !is_stream(args) {
-        let mut message = message(&error);
-        if let Some(hint) = &hint {
-            message = format!("{message}; {hint}");
-        }
-        output::json(&serde_json::json!({"error": message, "exit_code": code}));
-    }
     output::help_to_stderr(
         &text,
         std::io::stderr().is_terminal() && super::may_colour(),
     );
-    if let Some(hint) = hint {
+    if let Some(hint) = &hint {
         output::err(&format!("\nlsnap: {hint}\n"));
     }
+    begin(args);
+    output::end(Some(&ErrorDocument {
+        kind: code.into(),
+        message: message(&error),
+        hint,
+        exit_code: code,
+    }));
     code.into()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Cli;
     use super::*;
-    use clap::{CommandFactory as _, Parser as _};
+    use clap::Parser as _;
 
     const VALUE: &str = "Hunter2";
 

@@ -167,7 +167,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             format!("{problems} found")
         }
     };
-    Err(Failure::with_code(code, message).on_stderr())
+    Err(Failure::with_code(code, message))
 }
 
 /// Describes the backups that were not verified or not authenticated.

@@ -94,6 +94,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 impl Args {
+    /// Returns whether standard output is a stream.
+    pub(super) const fn writes_a_stream(&self) -> bool {
+        self.create
+    }
+
     fn key(&self) -> Result<Option<Key>, Failure> {
         let Some(algorithm) = self.decrypt else {
             return Ok(None);
@@ -151,10 +156,9 @@ fn create(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.phase(Phase::Transfer, None);
     let result = archive::create(&args.files, outputs, &options, &shown);
     shown.end();
-    // Standard output is the stream, so a failure is not printed there.
-    let report = result.map_err(|error| Failure::from(error).on_stderr())?;
+    let report = result?;
     if context.json {
-        output::json_to_stderr(&report);
+        output::json(&report);
     } else if context.verbose > 0 {
         output::err(&format!(
             "{}, {}\n",
@@ -226,7 +230,7 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
     context.print(&report, table);
     match faults(&report).or_else(|| not_there.map(Failure::from)) {
         None => Ok(()),
-        Some(failure) => Err(failure.on_stderr()),
+        Some(failure) => Err(failure),
     }
 }
 

@@ -15,7 +15,10 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_lsnap");
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
+    /// The result in the document of `--json`.
     pub json: Value,
+    /// The error in that document.
+    pub error: Value,
     pub stdout: String,
     pub stderr: String,
 }
@@ -37,12 +40,27 @@ pub fn command() -> Command {
 
 pub fn said(out: Output) -> Said {
     let stdout = String::from_utf8_lossy(&out.stdout).into_owned();
+    let mut document = serde_json::from_str(&stdout).unwrap_or(Value::Null);
     Said {
         code: out.status.code().unwrap_or(-1),
-        json: serde_json::from_str(&stdout).unwrap_or(Value::Null),
+        json: part(&mut document, "result"),
+        error: part(&mut document, "error"),
         stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
         stdout,
     }
+}
+
+fn part(document: &mut Value, name: &str) -> Value {
+    document.get_mut(name).map_or(Value::Null, Value::take)
+}
+
+/// Returns the result in a document of `--json`.
+#[track_caller]
+pub fn result(document: &[u8]) -> Value {
+    let mut document = serde_json::from_slice(document).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(document));
+    });
+    part(&mut document, "result")
 }
 
 pub fn lsnap<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Said {

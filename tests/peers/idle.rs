@@ -80,7 +80,7 @@ fn backup(server: &Sandbox, url: &str, more: &[&str]) -> String {
         .unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "lsnap backup {more:?}: {said}");
-    let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let report = crate::common::program::result(&out.stdout);
     report["name"].as_str().unwrap().to_owned()
 }
 

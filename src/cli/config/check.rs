@@ -4,6 +4,7 @@ use super::keys::{Key, keys};
 use super::{Configuration, apply, with_false};
 use crate::cli::exit::Failure;
 use crate::cli::exit_code::ExitCode;
+use crate::cli::json::FailureKind;
 use crate::cli::{Cli, Command, Context};
 use crate::counted::count;
 use crate::server::Identity;
@@ -20,6 +21,8 @@ struct Tried {
     found: String,
     #[serde(skip)]
     code: ExitCode,
+    #[serde(skip)]
+    kind: FailureKind,
 }
 
 impl Tried {
@@ -30,14 +33,16 @@ impl Tried {
                 ok: true,
                 found,
                 code: ExitCode::Success,
+                kind: ExitCode::Success.into(),
             },
             Err(failure) => {
-                let (code, found) = failure.into_parts();
+                let (code, kind, found) = failure.into_parts();
                 Self {
                     what,
                     ok: false,
                     found,
                     code,
+                    kind,
                 }
             }
         }
@@ -67,7 +72,7 @@ pub(super) fn run(
         [] => Ok(()),
         [first, ..] => {
             let message = format!("{} failed", count(failed.len(), "check"));
-            Err(Failure::with_code(first.code, message).on_stderr())
+            Err(Failure::with_code(first.code, message).of_kind(first.kind))
         }
     }
 }
