@@ -35,7 +35,8 @@ fn number(text: &str, word: &str) -> usize {
 fn the_readme_is_short() {
     let text = std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
     let words = text.split_whitespace().count();
-    println!("README.md: {words} words");
+    let counts = format!("README.md: {words} words\n");
+    std::fs::write(Path::new(ROOT).join("target/docs-words.txt"), counts).unwrap();
     assert!(
         words <= README_WORDS,
         "README.md has {words} words, {README_WORDS} are allowed"

@@ -139,6 +139,8 @@ class Host:
             shutil.copy(unit, self.root / "usr/lib/systemd/system")
 
     def files(self):
+        if subprocess.run(["id", "mysql"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            sh("useradd", "--system", "--user-group", "--home-dir", "/nonexistent", "mysql")
         for directory in ("/etc/mysql", "/var/lib/mysql", "/var/backups", "/var/log/mysql"):
             shutil.rmtree(directory, ignore_errors=True)
             os.makedirs(directory)

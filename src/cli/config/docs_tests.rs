@@ -439,17 +439,11 @@ fn kinds() -> Vec<(String, ErrorKind)> {
         })
         .sum();
     assert_eq!(variants, all.len(), "a kind is missing here");
-    all.map(|kind| {
-        let mut name = String::new();
-        for c in format!("{kind:?}").chars() {
-            if c.is_uppercase() && !name.is_empty() {
-                name.push('_');
-            }
-            name.push(c.to_ascii_lowercase());
-        }
-        (name, kind)
-    })
-    .to_vec()
+    let named = all.map(|kind| {
+        let name = serde_json::to_value(kind).unwrap();
+        (name.as_str().unwrap().to_owned(), kind)
+    });
+    named.to_vec()
 }
 
 #[test]
