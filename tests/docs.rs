@@ -25,6 +25,14 @@ fn every_command_of_the_pages_runs_as_it_is_printed() {
     assert!(number(&counts, " blocks marked") <= 12, "{counts}");
 }
 
+#[test]
+fn the_test_of_the_pages_sees_differences() {
+    let script = Path::new(ROOT).join("tools/pages/selftest.py");
+    let out = Command::new("python3").arg(script).output().unwrap();
+    let failed = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{failed}");
+}
+
 /// Returns the number before a word.
 fn number(text: &str, word: &str) -> usize {
     let before = text.split(word).next().unwrap();

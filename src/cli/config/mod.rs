@@ -229,6 +229,8 @@ fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
 }
 
 #[cfg(test)]
+mod commands_page;
+#[cfg(test)]
 mod docs_tests;
 #[cfg(test)]
 mod reference;

@@ -13,12 +13,12 @@ use std::fmt::Write as _;
 /// A key in the JSON document.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
-    key: String,
+    pub(super) key: String,
     /// In the notation of the option; null if it is not set.
     value: Option<Vec<String>>,
     origin: String,
-    option: String,
-    variable: String,
+    pub(super) option: String,
+    pub(super) variable: String,
     #[serde(skip)]
     text: Option<String>,
 }
@@ -124,7 +124,7 @@ fn literal(value: &Value) -> String {
     }
 }
 
-pub(super) fn text(configuration: &Configuration, rows: &[Row]) -> String {
+fn text(configuration: &Configuration, rows: &[Row]) -> String {
     let mut out = match &configuration.file {
         Some(File { path, .. }) => format!("# from {}\n", path.display()),
         None => "# no configuration file\n".to_owned(),
