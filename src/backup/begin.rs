@@ -2,6 +2,7 @@
 
 use super::applier::StoppedAppliers;
 use super::base::{check_datadir, reserve_name};
+use super::due::{Due, FullWhen, unusable};
 use super::error::BackupError;
 use super::options::{BackupOptions, BaseChoice};
 use super::session::{Session, newer};
@@ -22,11 +23,34 @@ pub(super) enum Target<'a> {
     Streams(&'a Sink),
 }
 
+/// How the base of a backup is chosen.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Choice<'a> {
+    /// There is none.
+    Full {
+        /// Why; empty if the caller made the choice.
+        reason: &'a str,
+    },
+    /// The base is this one.
+    Base(&'a BaseChoice),
+    /// The newest chain of the server, if no full backup is due.
+    Due(FullWhen),
+}
+
+impl<'a> Choice<'a> {
+    /// Returns the choice of the options.
+    pub(super) fn of(options: &'a BackupOptions) -> Self {
+        let base = options.incremental.as_ref();
+        base.map_or(Self::Full { reason: "" }, Self::Base)
+    }
+}
+
 impl<'a> Session<'a> {
     /// Checks the server, finds the base, acquires the lock and reserves the name.
     pub(super) fn begin(
         target: Target<'_>,
         bases: Option<&Repository>,
+        choice: Choice<'_>,
         options: &'a BackupOptions,
         progress: &'a dyn Progress,
     ) -> Result<(Self, Server), BackupError> {
@@ -40,7 +64,12 @@ impl<'a> Session<'a> {
             Target::Streams(_) => false,
         };
         let (mut server, identity, variables) = checked_server(options)?;
-        let (base, passed_over) = checked_base(bases, options, &identity, progress)?;
+        let (found, why) = find_base(bases, choice, &identity.server_uuid)?;
+        if let Some(why) = &why {
+            let kind = found.as_ref().map_or("full", |_| "incremental");
+            progress.note(&format!("{kind} backup: {why}"));
+        }
+        let (base, passed_over) = checked_base(found, options, progress)?;
         let compression = inherit::compression(base.as_ref(), options)?;
         if let Target::Repository(repo) = target {
             // Checked early, so that an error does not occur while the lock is held.
@@ -75,6 +104,7 @@ impl<'a> Session<'a> {
             flushed,
             tracking,
             stopped: Mutex::new(stopped),
+            why,
             passed_over,
             sink: named.sink,
         };
@@ -117,19 +147,18 @@ fn checked_server(options: &BackupOptions) -> Result<(Server, Identity, Variable
 
 /// Returns the base of an incremental, and newer backups that were not chosen as base.
 fn checked_base(
-    bases: Option<&Repository>,
+    found: Option<NextBase>,
     options: &BackupOptions,
-    identity: &Identity,
     progress: &dyn Progress,
 ) -> Result<(Option<Manifest>, Vec<PassedOver>), BackupError> {
-    let Some(found) = find_base(bases, options, &identity.server_uuid)? else {
-        return Ok((None, Vec::new()));
-    };
-    let NextBase {
+    let Some(NextBase {
         base,
         before,
         passed_over,
-    } = found;
+    }) = found
+    else {
+        return Ok((None, Vec::new()));
+    };
     progress.note(&format!(
         "base: {} (ends at LSN {})",
         base.name, base.lsn.last_lsn
@@ -212,27 +241,53 @@ fn enter_chain(
         })
 }
 
-/// Returns the backup that an incremental continues.
+/// Returns the backup that an incremental continues, and the reason of a choice that was made here.
 fn find_base(
     bases: Option<&Repository>,
-    options: &BackupOptions,
+    choice: Choice<'_>,
     server: &str,
-) -> Result<Option<NextBase>, BackupError> {
-    let (pinned, choice) = match &options.incremental {
-        None => return Ok(None),
-        Some(BaseChoice::Given(manifest)) => {
-            return Ok(Some(NextBase {
+) -> Result<(Option<NextBase>, Option<String>), BackupError> {
+    let (pinned, shown) = match choice {
+        Choice::Full { reason } => {
+            return Ok((None, (!reason.is_empty()).then(|| reason.to_owned())));
+        }
+        Choice::Due(when) => return due_base(bases, when, server),
+        Choice::Base(BaseChoice::Given(manifest)) => {
+            let given = NextBase {
                 before: Vec::new(),
                 base: (**manifest).clone(),
                 passed_over: Vec::new(),
-            }));
+            };
+            return Ok((Some(given), None));
         }
-        Some(BaseChoice::Latest) => (None, "the latest"),
-        Some(BaseChoice::Named(name)) => (Some(name.as_str()), name.as_str()),
+        Choice::Base(BaseChoice::Latest) => (None, "the latest"),
+        Choice::Base(BaseChoice::Named(name)) => (Some(name.as_str()), name.as_str()),
     };
-    let repo = bases.ok_or_else(|| BackupError::BaseUnusable {
-        base: choice.to_owned(),
+    let repo = repository_of(bases, shown)?;
+    Ok((Some(repo.next_base(server, pinned)?), None))
+}
+
+/// Returns the end of the newest chain, unless a full backup is due.
+fn due_base(
+    bases: Option<&Repository>,
+    when: FullWhen,
+    server: &str,
+) -> Result<(Option<NextBase>, Option<String>), BackupError> {
+    match repository_of(bases, "the latest")?.next_base(server, None) {
+        Ok(next) => Ok(match when.decide(&next, Utc::now()) {
+            Due::Full(reason) => (None, Some(reason)),
+            Due::Incremental(reason) => (Some(next), Some(reason)),
+        }),
+        Err(error) => Ok((None, Some(unusable(error.into())?))),
+    }
+}
+
+fn repository_of<'r>(
+    bases: Option<&'r Repository>,
+    base: &str,
+) -> Result<&'r Repository, BackupError> {
+    bases.ok_or_else(|| BackupError::BaseUnusable {
+        base: base.to_owned(),
         reason: "no repository was given to search it in".to_owned(),
-    })?;
-    Ok(Some(repo.next_base(server, pinned)?))
+    })
 }

@@ -1,13 +1,9 @@
 //! Chooses between a full and an incremental backup, by the age and the length of the newest chain.
 
-use super::begin::check_server;
 use super::error::BackupError;
-use super::options::{BackupOptions, BackupReport, BaseChoice};
-use super::run::run;
 use crate::counted::count;
 use crate::manifest::Manifest;
-use crate::progress::Progress;
-use crate::store::{NextBase, Repository, StoreError};
+use crate::store::{BaseFault, NextBase, StoreError};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
@@ -22,70 +18,31 @@ pub struct FullWhen {
 
 /// A decision with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Due {
+pub(super) enum Due {
     Full(String),
     Incremental(String),
 }
 
-/// Makes an incremental backup on the newest chain of the server, or a full backup if one is due, if
-/// there is no chain, or if the chain can't be continued. [`BackupReport::reason`] is the reason for
-/// the choice.
-///
-/// # Errors
-/// The same as [`run`]. A failure that doesn't concern the base is not a reason for a full backup.
-pub fn run_due(
-    repo: &Repository,
-    when: FullWhen,
-    options: &BackupOptions,
-    progress: &dyn Progress,
-) -> Result<BackupReport, BackupError> {
-    let identity = check_server(options)?;
-    let due = match repo.next_base(&identity.server_uuid, None) {
-        Ok(next) => when.decide(&next, Utc::now()),
-        Err(error) => Due::Full(unusable(error.into())?),
-    };
-    let mut options = options.clone();
-    let full = |mut options: BackupOptions, reason: String| {
-        progress.note(&format!("full backup: {reason}"));
-        options.incremental = None;
-        let report = run(repo, &options, progress)?;
-        let reason = Some(reason);
-        Ok(BackupReport { reason, ..report })
-    };
-    match due {
-        Due::Full(reason) => full(options, reason),
-        Due::Incremental(reason) => {
-            progress.note(&format!("incremental backup: {reason}"));
-            options.incremental = Some(BaseChoice::Latest);
-            match run(repo, &options, progress) {
-                Ok(report) => {
-                    let reason = Some(reason);
-                    Ok(BackupReport { reason, ..report })
-                }
-                Err(error) => {
-                    let reason = unusable(error)?;
-                    tracing::warn!("{reason}");
-                    full(options, reason)
-                }
-            }
-        }
-    }
-}
-
-/// Returns the text of an error if its only meaning is that the chain can't be continued; otherwise the
-/// error.
-fn unusable(error: BackupError) -> Result<String, BackupError> {
+/// Returns the reason for a full backup, if the only meaning of the error is that there is no chain that can be
+/// continued; otherwise the error. A damaged chain is logged as a warning.
+pub(super) fn unusable(error: BackupError) -> Result<String, BackupError> {
     match error {
-        BackupError::BaseUnusable { .. }
-        | BackupError::Store(
-            StoreError::Base(_) | StoreError::BrokenChain { .. } | StoreError::Gap { .. },
-        ) => Ok(error.to_string()),
+        BackupError::Store(StoreError::Base(BaseFault::NoBase { .. })) => {
+            Ok("no base: the repository has no finished full backup of this server".to_owned())
+        }
+        BackupError::Store(StoreError::BrokenChain { .. } | StoreError::Gap { .. }) => {
+            tracing::warn!("a full backup is made because the chain can't be continued: {error}");
+            Ok(error.to_string())
+        }
+        BackupError::BaseUnusable { .. } | BackupError::Store(StoreError::Base(_)) => {
+            Ok(error.to_string())
+        }
         other => Err(other),
     }
 }
 
 impl FullWhen {
-    fn decide(self, next: &NextBase, now: DateTime<Utc>) -> Due {
+    pub(super) fn decide(self, next: &NextBase, now: DateTime<Utc>) -> Due {
         let full: &Manifest = next.before.first().unwrap_or(&next.base);
         let age = (now - full.started_at).max(TimeDelta::zero());
         let incrementals = next.before.len() as u64;
@@ -93,16 +50,13 @@ impl FullWhen {
             .older_than
             .is_some_and(|limit| age.to_std().is_ok_and(|age| age >= limit));
         let is_long = self.incrementals.is_some_and(|limit| incrementals >= limit);
-        let chain = format!(
-            "the chain of {} was started {} ago and has {}",
-            full.name,
-            days(age),
-            count(incrementals, "incremental"),
-        );
-        if is_old || is_long {
-            Due::Full(chain)
+        let (name, age, incrementals) = (&full.name, days(age), count(incrementals, "incremental"));
+        if is_old {
+            Due::Full(format!("{name} is {age} old"))
+        } else if is_long {
+            Due::Full(format!("{name} has {incrementals}"))
         } else {
-            Due::Incremental(chain)
+            Due::Incremental(format!("{name} is {age} old and has {incrementals}"))
         }
     }
 }
@@ -122,6 +76,7 @@ mod tests {
     use super::*;
     use crate::manifest::BackupName;
     use crate::manifest::fixture::manifest;
+    use crate::store::{BackupFault, ChainFault};
 
     fn chain(incrementals: usize, started: DateTime<Utc>) -> NextBase {
         let member = |n: usize| {
@@ -167,12 +122,88 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_has_the_age_and_the_length() {
+        let now = Utc::now();
+        let day = Duration::from_secs(86_400);
+        let when = FullWhen {
+            older_than: Some(7 * day),
+            incrementals: Some(3),
+        };
+        let text = |incrementals, age: TimeDelta| match when
+            .decide(&chain(incrementals, now - age), now)
+        {
+            Due::Full(text) => format!("full: {text}"),
+            Due::Incremental(text) => format!("incremental: {text}"),
+        };
+        for (incrementals, age, start, end) in [
+            (2, TimeDelta::hours(195), "full: prod-", " is 8 d 3 h old"),
+            (3, TimeDelta::minutes(90), "full: ", " has 3 incrementals"),
+            (
+                1,
+                TimeDelta::minutes(90),
+                "incremental: ",
+                " is 1 h 30 min old and has 1 incremental",
+            ),
+            (
+                0,
+                TimeDelta::minutes(59),
+                "incremental: ",
+                " is 59 min old and has 0 incrementals",
+            ),
+            (
+                0,
+                TimeDelta::hours(-5),
+                "incremental: ",
+                " is 0 min old and has 0 incrementals",
+            ),
+        ] {
+            let text = text(incrementals, age);
+            assert!(text.starts_with(start) && text.ends_with(end), "{text}");
+        }
+    }
+
+    #[test]
     fn only_an_unusable_base_is_a_reason_for_a_full_backup() {
         let base = BackupError::BaseUnusable {
             base: "x".to_owned(),
             reason: "y".to_owned(),
         };
         assert!(unusable(base).is_ok());
+        let none = StoreError::Base(BaseFault::NoBase {
+            server_uuid: "u".to_owned(),
+            url: "/r".to_owned(),
+            hint: "of full backups there are 0".to_owned(),
+        });
+        let reason = unusable(none.into()).unwrap();
+        assert!(
+            reason.starts_with("no base") && !reason.contains("there are 0"),
+            "{reason}"
+        );
+        let name = BackupName::full("prod", Utc::now()).unwrap();
+        let missing = ChainFault::MissingBase {
+            member: name.clone(),
+            base: name.clone(),
+            url: "/r".to_owned(),
+        };
+        let broken = StoreError::BrokenChain {
+            name: name.clone(),
+            why: Box::new(missing),
+        };
+        assert!(unusable(broken.into()).is_ok());
+        let key = BackupError::Key {
+            backup: name.to_string(),
+            why: "wrong".to_owned(),
+        };
+        assert!(
+            unusable(key).is_err(),
+            "a full backup with a wrong key would begin another chain"
+        );
+        let denied = StoreError::Backup(BackupFault::NotFound {
+            name: "x".to_owned(),
+            url: "/r".to_owned(),
+            hint: String::new(),
+        });
+        assert!(unusable(denied.into()).is_err());
         assert!(unusable(BackupError::Interrupted).is_err());
         assert!(unusable(BackupError::RedoDisabled).is_err());
     }

@@ -70,12 +70,12 @@ mod workers;
 mod wrap;
 
 pub use begin::check_server;
-pub use due::{FullWhen, run_due};
+pub use due::FullWhen;
 pub use error::BackupError;
 pub(crate) use open_file::changed_pages;
 pub use options::{BackupOptions, BackupReport, BaseChoice, TrackingChoice};
 pub use priority::{IoClass, Priority};
-pub use run::{run, run_stream};
+pub use run::{run, run_due, run_stream};
 pub use spaces::CopyCounts;
 pub use stream::Output;
 pub use throttle::{Throttle, ThrottleReport};

@@ -1,6 +1,7 @@
 //! One backup from the connection to the manifest (`docs/design.md#order-of-a-backup`).
 
-use super::begin::Target;
+use super::begin::{Choice, Target};
+use super::due::{FullWhen, unusable};
 use super::error::BackupError;
 use super::options::{BackupOptions, BackupReport};
 use super::session::Session;
@@ -22,7 +23,44 @@ pub fn run(
     options: &BackupOptions,
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
-    make(Target::Repository(repo), Some(repo), options, progress)
+    let choice = Choice::of(options);
+    make(
+        Target::Repository(repo),
+        Some(repo),
+        choice,
+        options,
+        progress,
+    )
+}
+
+/// Makes an incremental backup on the newest chain of the server, or a full backup if one is due, if
+/// there is no chain, or if the chain can't be continued. [`BackupReport::reason`] is the reason for
+/// the choice. [`BackupOptions::incremental`] is ignored.
+///
+/// # Errors
+/// The same as [`run`]. A failure that doesn't concern the base is not a reason for a full backup.
+pub fn run_due(
+    repo: &Repository,
+    when: FullWhen,
+    options: &BackupOptions,
+    progress: &dyn Progress,
+) -> Result<BackupReport, BackupError> {
+    let make = |choice| {
+        make(
+            Target::Repository(repo),
+            Some(repo),
+            choice,
+            options,
+            progress,
+        )
+    };
+    match make(Choice::Due(when)) {
+        Ok(report) => Ok(report),
+        Err(error) => {
+            let reason = unusable(error)?;
+            make(Choice::Full { reason: &reason })
+        }
+    }
 }
 
 /// Makes one backup as one xbstream, or as several parallel ones. The manifest is the last file. If
@@ -38,7 +76,8 @@ pub fn run_stream(
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
     let sink = Sink::streams(Streams::new(outputs), None, options.key.clone());
-    make(Target::Streams(&sink), bases, options, progress).map_err(|error| match error {
+    let choice = Choice::of(options);
+    make(Target::Streams(&sink), bases, choice, options, progress).map_err(|error| match error {
         BackupError::Interrupted => BackupError::InterruptedStream,
         other => other,
     })
@@ -47,10 +86,11 @@ pub fn run_stream(
 fn make(
     target: Target<'_>,
     bases: Option<&Repository>,
+    choice: Choice<'_>,
     options: &BackupOptions,
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
-    let begun = Session::begin(target, bases, options, progress).inspect_err(|_| {
+    let begun = Session::begin(target, bases, choice, options, progress).inspect_err(|_| {
         // After any error: a stream that was started must not look complete.
         if let Target::Streams(sink) = target {
             sink.abort();
@@ -90,7 +130,7 @@ impl Session<'_> {
     ) -> BackupReport {
         let objects = manifest.files.iter().flat_map(|f| &f.objects);
         BackupReport {
-            reason: None,
+            reason: self.why.clone(),
             stored_bytes: objects.map(|o| o.bytes).sum(),
             seconds: (manifest.finished_at - self.started).as_seconds_f64(),
             warnings: Vec::new(),

@@ -32,6 +32,8 @@ pub(super) struct Session<'a> {
     pub tracking: PageTracking,
     /// Appliers that are stopped until the position is read.
     pub stopped: Mutex<Option<StoppedAppliers>>,
+    /// The reason for a full or an incremental backup, if the session made the choice.
+    pub why: Option<String>,
     /// Backups that are newer than the base and may be of this server.
     pub passed_over: Vec<PassedOver>,
     pub sink: Sink,

@@ -1,10 +1,13 @@
 //! `lsnap backup`.
 
 use super::exit::Failure;
+use super::job::{Job, JobArgs};
 use super::progress::Shown;
 use super::retention::RetentionArgs;
 use super::store_args::{Packing, StoreArgs};
-use super::{Context, absent, connect, human, interrupt, key, replica, server_load, streams};
+use super::{
+    Context, absent, connect, hooks, human, interrupt, key, replica, server_load, streams,
+};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, FullWhen, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::counted::count;
@@ -165,6 +168,8 @@ pub(super) struct Args {
     #[command(flatten)]
     connect: connect::Args,
     #[command(flatten)]
+    job: JobArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
@@ -231,14 +236,18 @@ impl Args {
         options.allow_missing_tables = self.allow_missing_tables;
         options.overlap = !self.no_overlap;
         options.lease_ttl = Duration::from_secs(self.lease_ttl);
-        // No option takes a secret as its value.
-        options.command = std::env::args().collect::<Vec<_>>().join(" ");
+        // No other option takes a secret as its value.
+        options.command = hooks::without_hooks(std::env::args());
         options.cancel = interrupt::on_signal(interrupt::UPLOADS)?;
         Ok(options)
     }
 }
 
 impl Args {
+    pub(super) fn job(&self) -> Job {
+        Job::new("backup", self.repo.as_deref(), &self.job).of_cluster(self.cluster.as_deref())
+    }
+
     /// Returns whether standard output is a stream.
     pub(super) const fn writes_a_stream(&self) -> bool {
         self.stream.is_some()
@@ -272,6 +281,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         .as_deref()
         .map(|url| args.store.open(url))
         .transpose()?;
+    if let Some(repo) = repo.as_ref().filter(|_| args.stream.is_none()) {
+        context.facts.opened(repo);
+    }
     let options = args.options()?;
     if args.fifos.fifo_streams.is_some() && args.stream.is_none() {
         return Err(Failure::arguments(
@@ -297,9 +309,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     shown.end();
     let report = result?;
+    context.facts.backed_up(&report);
     // Standard output can be the stream.
     if args.stream.is_some() {
-        context.print_to_stderr(&report, summary);
+        let text = match context.is_brief() {
+            true => brief,
+            false => summary,
+        };
+        context.print_to_stderr(&report, text);
         return Ok(());
     }
     let pruned = match (&repo, &policy) {
@@ -310,7 +327,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         report: &report,
         pruned: pruned.as_ref().and_then(|pruned| pruned.as_ref().ok()),
     };
-    context.print(&document, |document| {
+    if let Some(pruned) = document.pruned {
+        context.facts.pruned(pruned);
+    }
+    let short = |document: &Document<'_>| {
+        let pruned = document.pruned.map(super::prune::brief);
+        let pruned = pruned.filter(|text| !text.is_empty());
+        match pruned {
+            Some(pruned) => format!("{}; {pruned}", brief(document.report).trim_end()),
+            None => brief(document.report),
+        }
+    };
+    context.print_report(&document, short, |document| {
         let pruned = document.pruned.map(super::prune::summary);
         summary(document.report) + &pruned.unwrap_or_default()
     });
@@ -356,6 +384,28 @@ fn manifest_in(dir: &Path) -> Result<Manifest, Failure> {
     crate::manifest::parse_manifest(&text).map_err(|what| wrong(what.to_string()))
 }
 
+/// Describes a backup in one line. Its warnings were logged.
+fn brief(report: &BackupReport) -> String {
+    let m = &report.manifest;
+    let why = report.reason.as_ref().filter(|_| m.base.is_none());
+    format!(
+        "{}: {} backup, {} of tablespaces, {} stored in {}{}\n",
+        m.name,
+        kind(report),
+        human::bytes(m.data_bytes()),
+        human::bytes(report.stored_bytes),
+        human::duration(Duration::from_secs_f64(report.seconds)),
+        why.map_or_else(String::new, |why| format!("; full because {why}")),
+    )
+}
+
+fn kind(report: &BackupReport) -> &'static str {
+    match report.manifest.base {
+        Some(_) => "incremental",
+        None => "full",
+    }
+}
+
 fn summary(report: &BackupReport) -> String {
     let m = &report.manifest;
     let data = m.data_bytes();
@@ -372,14 +422,7 @@ fn summary(report: &BackupReport) -> String {
         m.lsn.start_checkpoint,
     );
     if let Some(reason) = &report.reason {
-        out += &format!(
-            "  {} because {reason}\n",
-            if m.base.is_some() {
-                "incremental"
-            } else {
-                "full"
-            }
-        );
+        out += &format!("  {} because {reason}\n", kind(report));
     }
     if let Some(b) = &m.binlog {
         out += &format!("  binary log {} position {}\n", b.file, b.position);

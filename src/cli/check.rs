@@ -2,7 +2,9 @@
 
 use super::exit::Failure;
 use super::exit_code::ExitCode;
+use super::job::{Job, JobArgs};
 use super::json::FailureKind;
+use super::metrics::MetricsArgs;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human, output};
 use crate::counted::count;
@@ -32,7 +34,21 @@ pub(super) struct Args {
     #[arg(long)]
     nagios: bool,
     #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
     store: StoreArgs,
+}
+
+impl Args {
+    /// Returns the job, which has metrics but no hooks.
+    pub(super) fn job(&self) -> Job {
+        let args = JobArgs {
+            metrics: self.metrics.clone(),
+            ..JobArgs::default()
+        };
+        let cluster = self.cluster.as_deref();
+        Job::new("check", Some(&self.repo.repo), &args).of_given_cluster(cluster)
+    }
 }
 
 /// The state of all clusters, with the names of Nagios.
@@ -53,7 +69,7 @@ struct Document {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let document = examine(args).map_err(|failure| {
+    let document = examine(args, context).map_err(|failure| {
         if !args.nagios {
             return failure;
         }
@@ -77,14 +93,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Err(Failure::printed(code, FailureKind::Unhealthy, line))
 }
 
-fn examine(args: &Args) -> Result<Document, Failure> {
+fn examine(args: &Args, context: &Context) -> Result<Document, Failure> {
     let repository = args.store.open(&args.repo.repo)?;
     let limits = Limits {
         age: args.max_age,
         full_age: args.max_full_age,
         incrementals: args.max_chain,
     };
-    let mut clusters = store::health(&repository.list()?, &limits, Utc::now());
+    let listed = repository.list()?;
+    context.facts.listed(&listed);
+    let mut clusters = store::health(&listed, &limits, Utc::now());
     if let Some(name) = &args.cluster {
         clusters.retain(|cluster| cluster.cluster == *name);
     }

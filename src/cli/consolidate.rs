@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::interrupt;
+use super::job::{Job, JobArgs};
 use super::progress::Shown;
 use super::store_args::{Packing, RepoArg, StoreArgs};
 use super::{Context, human, key};
@@ -42,10 +43,16 @@ pub(super) struct Args {
     #[command(flatten)]
     opening: key::Opening,
     #[command(flatten)]
+    job: JobArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
 impl Args {
+    pub(super) fn job(&self) -> Job {
+        Job::new("consolidate", Some(&self.repo.repo), &self.job)
+    }
+
     fn options(&self) -> Result<ConsolidateOptions, Failure> {
         let defaults = ConsolidateOptions::default();
         Ok(ConsolidateOptions {
@@ -73,12 +80,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.options()?;
     options.cancel = interrupt::on_signal(interrupt::UPLOADS)?;
     let repo = args.store.open(&args.repo.repo)?;
+    context.facts.opened(&repo);
     let shown = Shown::new(context.progress);
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);
     shown.end();
     let report = result?;
-    context.print(&report, summary);
+    context.facts.made(&report.name);
+    context.print_report(&report, brief, summary);
     Ok(())
+}
+
+fn brief(report: &ConsolidateReport) -> String {
+    format!(
+        "{}: full backup that equals {}, {}\n",
+        report.name,
+        report.of,
+        human::bytes(report.stored_bytes)
+    )
 }
 
 fn summary(report: &ConsolidateReport) -> String {

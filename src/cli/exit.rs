@@ -39,28 +39,33 @@ impl Failure {
     /// Prints the error: text on standard error and, with `--json`, in the document.
     /// `interrupted`: a signal cancelled the command.
     pub(super) fn report(self, interrupted: bool) -> process::ExitCode {
+        let printed = self.printed;
+        let error = self.document(interrupted);
+        if !printed {
+            output::err(&format!("lsnap: {}\n", error.text()));
+        }
+        output::end(Some(&error));
+        error.exit_code.into()
+    }
+}
+
+impl Failure {
+    /// Returns the error as it is reported.
+    pub(super) fn document(&self, interrupted: bool) -> ErrorDocument {
         // A cancelled wait for a store or a server returns its failure.
         let (code, kind) = if self.code == ExitCode::Failed && interrupted {
             (ExitCode::Interrupted, ErrorKind::Interrupted.into())
         } else {
             (self.code, self.kind)
         };
-        if !self.printed {
-            let hint = self.hint.as_ref();
-            let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-            output::err(&format!("lsnap: {}{hint}\n", self.message));
-        }
-        output::end(Some(&ErrorDocument {
+        ErrorDocument {
             kind,
-            message: self.message,
-            hint: self.hint,
+            message: self.message.clone(),
+            hint: self.hint.clone(),
             exit_code: code,
-        }));
-        code.into()
+        }
     }
-}
 
-impl Failure {
     /// Creates a failure because of wrong arguments.
     pub(super) fn arguments(message: String) -> Self {
         Self::with_code(ExitCode::Arguments, message)

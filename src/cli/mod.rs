@@ -12,11 +12,14 @@ mod delete;
 mod exit;
 mod exit_code;
 mod generate;
+mod hooks;
 mod human;
 mod interrupt;
+mod job;
 mod json;
 mod key;
 mod list;
+mod metrics;
 mod modes;
 mod option_names;
 mod output;
@@ -62,6 +65,10 @@ struct Cli {
     /// A profile of the configuration file. Its values have precedence over the rest of the file.
     #[arg(long, global = true, value_name = "NAME", help_heading = "General")]
     profile: Option<String>,
+    /// Ignore the value of a key in the environment and the configuration file: `backup.full-every`, or a whole
+    /// table: `retention`. May be repeated.
+    #[arg(long, global = true, value_name = "KEY", help_heading = "General")]
+    unset: Vec<String>,
     /// Print the result as one JSON document on standard output.
     #[arg(long, global = true, help_heading = "General")]
     json: bool,
@@ -77,6 +84,16 @@ struct Cli {
     /// Log more on standard error; give it twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "General")]
     verbose: u8,
+    /// Print only errors, and results that are asked for (list, show, check, --json): no report, no progress, no
+    /// warnings.
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "General"
+    )]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,6 +143,24 @@ struct Context {
     json: bool,
     progress: progress::Style,
     verbose: u8,
+    quiet: bool,
+    /// What the command records for hooks and metrics.
+    facts: job::Facts,
+}
+
+impl Command {
+    /// Returns the job that the command is, if it has hooks or metrics.
+    fn job(&self) -> Option<job::Job> {
+        match self {
+            Self::Backup(args) => Some(args.job()),
+            Self::Check(args) => Some(args.job()),
+            Self::Consolidate(args) => Some(args.job()),
+            Self::Prune(args) => args.job(),
+            Self::Restore(args) => args.job(),
+            Self::Verify(args) => Some(args.job()),
+            _ => None,
+        }
+    }
 }
 
 /// Runs the program with the arguments of the process.
@@ -140,19 +175,27 @@ pub fn main() -> ExitCode {
         Command::Restore(_) => modes::Readers::Group,
         _ => modes::Readers::Owner,
     });
-    start_log(cli.verbose);
+    start_log(cli.verbose, cli.quiet);
     let context = Context {
         json: cli.json,
-        progress: cli.progress,
+        progress: if cli.quiet {
+            progress::Style::None
+        } else {
+            cli.progress
+        },
         verbose: cli.verbose,
+        quiet: cli.quiet,
+        facts: job::Facts::default(),
     };
+    let running = cli.command.job();
+    let running = running.map(|job| job::Running::start(job, &context.facts));
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Check(args) => check::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
-        Command::Config(args) => config::run(&args, (cli.config, cli.profile), &context),
+        Command::Config(args) => config::run(&args, (cli.config, cli.profile, cli.unset), &context),
         Command::Consolidate(args) => consolidate::run(&args, &context),
         Command::Delete(args) => delete::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
@@ -166,13 +209,20 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args, &context),
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
-    match result {
+    let interrupted = interrupt::cancel().is_cancelled();
+    let error = result.as_ref().err();
+    let error = error.map(|failure| failure.document(interrupted));
+    let exit = match result {
         Ok(()) => {
             output::end(None);
             output::checked(exit_code::ExitCode::Success)
         }
-        Err(failure) => failure.report(interrupt::cancel().is_cancelled()),
+        Err(failure) => failure.report(interrupted),
+    };
+    if let Some(running) = running {
+        running.end(context.facts, error);
     }
+    exit
 }
 
 impl Command {
@@ -228,8 +278,9 @@ fn may_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn start_log(verbose: u8) {
+fn start_log(verbose: u8, quiet: bool) {
     let level = match verbose {
+        0 if quiet => "lsnap=error",
         0 => "lsnap=warn",
         1 => "lsnap=info",
         _ => "lsnap=trace",

@@ -14,7 +14,7 @@ use super::json::{Envelope, ErrorDocument};
 use super::option_names::translated;
 use crate::shown;
 use clap::builder::StyledStr;
-use std::io::{ErrorKind, Stdout, Write};
+use std::io::{ErrorKind, IsTerminal as _, Stdout, Write};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -203,14 +203,50 @@ fn enveloped(document: &Document, error: Option<&ErrorDocument>) -> serde_json::
     Ok(text + "\n")
 }
 
+/// Returns the document for hooks, also without `--json`.
+pub(super) fn of_hooks(error: Option<&ErrorDocument>) -> Option<serde_json::Value> {
+    let text = enveloped(&document(), error).ok()?;
+    serde_json::from_str(&translated(&text)).ok()
+}
+
 impl super::Context {
+    /// Keeps the result for the document, if there is one.
+    fn keep(&self, value: &impl serde::Serialize) {
+        if self.json || self.facts.has_hooks() {
+            json(value);
+        }
+    }
+
     /// Prints the result of a command: `value` with `--json` in the document, else its `text`.
     pub(super) fn print<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
-        if self.json {
-            json(value);
+        self.keep(value);
+        if !self.json {
+            out(&text(value));
+        }
+    }
+
+    /// Prints the report of a job: `value` as JSON with `--json`, its `text` on a terminal and with `--verbose`, else
+    /// the line `brief`, for the mail of cron; nothing with `--quiet`.
+    pub(super) fn print_report<T: serde::Serialize>(
+        &self,
+        value: &T,
+        brief: impl FnOnce(&T) -> String,
+        text: impl FnOnce(&T) -> String,
+    ) {
+        self.keep(value);
+        if self.json || self.quiet {
+            return;
+        }
+        if self.is_brief() {
+            out(&brief(value));
         } else {
             out(&text(value));
         }
+    }
+
+    /// Returns whether a report is one line: without `--verbose`, if no person watches a terminal.
+    pub(super) fn is_brief(&self) -> bool {
+        self.verbose == 0 && !std::io::stderr().is_terminal() && !terminal().is_terminal()
     }
 
     /// Prints the result of a command to standard error, because standard output is a stream.
@@ -219,9 +255,8 @@ impl super::Context {
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) {
-        if self.json {
-            json(value);
-        } else {
+        self.keep(value);
+        if !self.json && !self.quiet {
             err(&text(value));
         }
     }

@@ -2,8 +2,9 @@
 
 use super::delete::Deletion;
 use super::exit::{Failure, store_code};
+use super::job::{Job, JobArgs};
 use super::progress::Shown;
-use super::retention::RetentionArgs;
+use super::retention::{self, RetentionArgs};
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human};
 use crate::counted;
@@ -20,7 +21,7 @@ pub(super) struct Args {
     #[arg(long)]
     all: bool,
     /// Delete no chain, only unfinished backups and the rest of interrupted deletions.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = retention::KEEP)]
     unfinished_only: bool,
     /// Print what would be deleted, delete nothing.
     #[arg(long)]
@@ -30,11 +31,22 @@ pub(super) struct Args {
     #[command(flatten)]
     retention: RetentionArgs,
     #[command(flatten)]
+    job: JobArgs,
+    #[command(flatten)]
     store: StoreArgs,
+}
+
+impl Args {
+    /// Returns the job; a dry run is none.
+    pub(super) fn job(&self) -> Option<Job> {
+        let job = || Job::new("prune", Some(&self.repo.repo), &self.job);
+        (!self.dry_run).then(job)
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.repo.repo)?;
+    context.facts.opened(&repository);
     let mut options = args.deletion.options()?;
     options.dry_run = args.dry_run;
     let policy = Policy {
@@ -46,7 +58,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = store::prune(&repository, &policy, &options, Utc::now(), &shown);
     shown.end();
     let report = result?;
-    context.print(&report, summary);
+    context.facts.pruned(&report);
+    if args.dry_run {
+        context.print(&report, summary);
+    } else {
+        context.print_report(&report, brief, summary);
+    }
     outcome(&report)
 }
 
@@ -61,6 +78,26 @@ pub(super) fn outcome(report: &PruneReport) -> Result<(), Failure> {
             );
             Err(Failure::with_code(store_code(&first.error), message).of_kind(first.error.kind()))
         }
+    }
+}
+
+/// Describes a prune in one line, or nothing if it had nothing to do. The report of failed deletions is complete.
+pub(super) fn brief(report: &PruneReport) -> String {
+    if !report.failed.is_empty() {
+        return summary(report);
+    }
+    let bytes = report.deleted.iter().map(|d| d.bytes).sum();
+    let skipped = match report.skipped.len() {
+        0 => String::new(),
+        n => format!(", {n} skipped"),
+    };
+    match (report.deleted.len(), skipped.as_str()) {
+        (0, "") => String::new(),
+        (n, _) => format!(
+            "deleted {}, {}{skipped}\n",
+            counted::count(n, "backup"),
+            human::bytes(bytes)
+        ),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::interrupt;
+use super::job::{Job, JobArgs};
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human, key};
@@ -75,6 +76,8 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) opening: key::Opening,
     #[command(flatten)]
+    job: JobArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
@@ -89,6 +92,12 @@ enum Applier {
 }
 
 impl Args {
+    /// Returns the job; printing a plan is none.
+    pub(super) fn job(&self) -> Option<Job> {
+        let job = || Job::new("restore", Some(&self.repo), &self.job);
+        (!self.print_plan).then(job)
+    }
+
     /// Returns the directories of extracted backups, that of the full backup first.
     fn directories(&self) -> Result<Vec<PathBuf>, Failure> {
         let full = self.repo.strip_prefix("file://").unwrap_or(&self.repo);

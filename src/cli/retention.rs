@@ -4,6 +4,16 @@ use super::human;
 use crate::store::Policy;
 use std::time::Duration;
 
+/// The options that keep chains, by their ids.
+pub(super) const KEEP: [&str; 6] = [
+    "keep_full",
+    "keep_days",
+    "keep_daily",
+    "keep_weekly",
+    "keep_monthly",
+    "keep_yearly",
+];
+
 /// A retention policy. Each option keeps chains; a chain that no option keeps is deleted.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Retention")]

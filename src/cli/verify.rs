@@ -3,12 +3,14 @@
 use super::exit::Failure;
 use super::exit_code::ExitCode;
 use super::interrupt;
+use super::job::{Job, JobArgs};
 use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
 use super::store_args::{RepoArg, StoreArgs};
-use super::{Context, absent, human, key, output};
+use super::{Context, absent, human, key};
 use crate::verify::{
-    Authentication, Level, Outcome, TestRestoreOptions, VerifyOptions, VerifyReport, Which,
+    Authentication, Level, MemberReport, Outcome, TestRestoreOptions, VerifyOptions, VerifyReport,
+    Which,
 };
 use crate::{counted, verify};
 use std::fmt::Write as _;
@@ -94,18 +96,28 @@ pub(super) struct Args {
     #[command(flatten)]
     opening: key::Opening,
     #[command(flatten)]
+    job: JobArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
 impl Args {
+    pub(super) fn job(&self) -> Job {
+        Job::new("verify", Some(&self.repo.repo), &self.job).with_level(self.level())
+    }
+
+    fn level(&self) -> Level {
+        match (self.restore, self.data) {
+            (true, _) => Level::Restore,
+            (false, true) => Level::Data,
+            (false, false) => Level::Present,
+        }
+    }
+
     fn options(&self) -> Result<VerifyOptions, Failure> {
         let defaults = VerifyOptions::default();
         Ok(VerifyOptions {
-            level: match (self.restore, self.data) {
-                (true, _) => Level::Restore,
-                (false, true) => Level::Data,
-                (false, false) => Level::Present,
-            },
+            level: self.level(),
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
             key: self.opening.key()?,
@@ -137,6 +149,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         (false, name) => Which::Named(name),
     };
     let repo = args.store.open(&args.repo.repo)?;
+    context.facts.opened(&repo);
     let doing = match args.restore {
         true => "the scratch directory is being removed",
         false => "nothing more is verified",
@@ -146,14 +159,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = verify::verify(&repo, which, &options, &shown);
     shown.end();
     let report = result?;
+    context.facts.verified(&report, options.level);
     let code = ExitCode::from(report.outcome());
-    if context.json {
-        output::json(&Document {
-            exit_code: code,
-            report: &report,
-        });
+    let document = Document {
+        exit_code: code,
+        report: &report,
+    };
+    let text = |_: &Document<'_>| summary(&report, options.level);
+    if report.outcome() == Outcome::Sound && !has_remarks(&report) {
+        context.print_report(&document, |_| brief(&report, options.level), text);
     } else {
-        output::out(&summary(&report, options.level));
+        context.print(&document, text);
     }
     let message = match report.outcome() {
         Outcome::Sound => return Ok(()),
@@ -194,6 +210,36 @@ struct Document<'a> {
     exit_code: ExitCode,
     #[serde(flatten)]
     report: &'a VerifyReport,
+}
+
+/// Returns whether a report has more to say than that all backups are sound.
+fn has_remarks(report: &VerifyReport) -> bool {
+    let others = [
+        &report.unfinished,
+        &report.xtrabackups,
+        &report.streams,
+        &report.being_deleted,
+    ];
+    let incomplete = |m: &MemberReport| m.dictionary.iter().flat_map(absent::lacking).count() > 0;
+    !report.passed_over.is_empty()
+        || others.iter().any(|names| !names.is_empty())
+        || report.members.iter().any(incomplete)
+}
+
+/// Describes a verification without findings in one line.
+fn brief(report: &VerifyReport, level: Level) -> String {
+    let members = &report.members;
+    let bytes: u64 = match level {
+        Level::Present => members.iter().map(|m| m.bytes).sum(),
+        Level::Data | Level::Restore => members.iter().map(|m| m.read_bytes).sum(),
+    };
+    let done = match level {
+        Level::Present => "present",
+        Level::Data => "read and compared",
+        Level::Restore => "read, compared and restored",
+    };
+    let backups = counted::count(members.len(), "backup");
+    format!("{backups} ok: {} {done}\n", human::bytes(bytes))
 }
 
 fn summary(report: &VerifyReport, level: Level) -> String {

@@ -88,22 +88,15 @@ pub(super) fn layer_of_env(
     Ok(layer)
 }
 
-pub(super) fn layer_of_files(
-    files: &OptionFiles,
-    warnings: &mut Vec<String>,
-) -> Result<Overrides, ServerError> {
+pub(super) fn layer_of_files(files: &OptionFiles) -> Result<Overrides, ServerError> {
     let mut layer = Overrides::default();
     for entry in &files.entries {
-        apply(&mut layer, entry, warnings)?;
+        apply(&mut layer, entry)?;
     }
     Ok(layer)
 }
 
-fn apply(
-    layer: &mut Overrides,
-    entry: &Entry,
-    warnings: &mut Vec<String>,
-) -> Result<(), ServerError> {
+fn apply(layer: &mut Overrides, entry: &Entry) -> Result<(), ServerError> {
     let origin = format!("{}, line {}", entry.file.display(), entry.line);
     let wrong = |problem: String| bad(&entry.name, &origin, problem);
     let value = || {
@@ -149,15 +142,48 @@ fn apply(
             layer.connect_timeout = Some(Duration::from_secs(seconds));
         }
         // Entries of [client] may be for other clients; those of [lsnap] are for lsnap only.
-        _ if entry.group.starts_with("lsnap") && !entry.name.starts_with("loose-") => {
-            warnings.push(format!(
-                "option {} ({origin}) is unknown and ignored",
-                entry.name
-            ));
+        name if entry.group.starts_with("lsnap") && !entry.name.starts_with("loose-") => {
+            return Err(wrong(unknown(name)));
         }
         _ => {}
     }
     Ok(())
+}
+
+/// The options that are read from option files.
+pub(super) const OPTIONS: &[&str] = &[
+    "connect-timeout",
+    "get-server-public-key",
+    "host",
+    "password",
+    "password-file",
+    "port",
+    "protocol",
+    "server-public-key-path",
+    "skip-password",
+    "skip-ssl",
+    "socket",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "user",
+];
+
+/// Describes an unknown option of the group `[lsnap]`, with the most similar known one.
+fn unknown(name: &str) -> String {
+    let near = OPTIONS
+        .iter()
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(likeness, _)| *likeness > 0.85)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let near = near.map_or_else(String::new, |(_, known)| {
+        format!(" (did you mean {known}?)")
+    });
+    format!(
+        "is unknown{near}. Option files have only the options of the connection; all others belong in lsnap.toml. \
+         With the prefix loose- it is ignored"
+    )
 }
 
 /// Returns whether a switch is on; one without a value is on.

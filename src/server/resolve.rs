@@ -61,7 +61,7 @@ impl ConnectOptions {
                 "given together with Overrides::password; leave one out".into(),
             ));
         }
-        let from_files = layer_of_files(files, &mut warnings)?;
+        let from_files = layer_of_files(files)?;
         let from_env = layer_of_env(env, &mut warnings)?;
         let all = merge(overrides.clone(), merge(from_env, from_files));
         let user = all.user.clone().unwrap_or_else(|| login_name(env));

@@ -170,15 +170,35 @@ fn ssl_modes_are_resolved_and_checked() {
 }
 
 #[test]
-fn unknown_options_cause_warnings_only_in_the_group_of_lsnap() {
-    let o = resolve(
-        "[client]\ndefault-character-set=utf8\n[lsnap]\nsockett=/s\nloose-x=1\n",
-        &[],
-        &Overrides::default(),
-    )
-    .unwrap();
-    assert_eq!(o.warnings.len(), 1, "{:?}", o.warnings);
-    assert!(o.warnings[0].contains("sockett"), "{:?}", o.warnings);
+fn unknown_options_of_the_group_of_lsnap_are_errors() {
+    let of = |text: &str| resolve(text, &[], &Overrides::default());
+    let fine = of("[client]\ndefault-character-set=utf8\nsockett=/s\n[lsnap]\nloose-x=1\n");
+    assert!(fine.unwrap().warnings.is_empty());
+    for (text, words) in [
+        ("[lsnap]\nsockett=/s\n", "did you mean socket?"),
+        ("[client]\nuser=u\n[lsnap]\nencrypt=AES256\n", "lsnap.toml"),
+        ("[lsnap]\nssl_mod=REQUIRED\n", "did you mean ssl-mode?"),
+    ] {
+        let error = of(text).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("line"), "{error}");
+    }
+}
+
+/// Every known option is accepted: the list of the message has no other options.
+#[test]
+fn the_known_options_are_known() {
+    for name in super::super::layers::OPTIONS {
+        let value = match *name {
+            "port" | "connect-timeout" => "3306",
+            "protocol" => "tcp",
+            "ssl-mode" => "REQUIRED",
+            _ => "x",
+        };
+        let text = format!("[lsnap]\n{name}={value}\n");
+        let files = OptionFiles::parse(&text, None).unwrap();
+        let read = super::super::layers::layer_of_files(&files);
+        assert!(read.is_ok(), "{name}: {read:?}");
+    }
 }
 
 #[test]

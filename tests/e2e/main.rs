@@ -29,6 +29,7 @@ mod layouts;
 mod left_out;
 mod load;
 mod memory;
+mod night;
 mod outages;
 mod overlap;
 mod packs;

@@ -6,7 +6,7 @@
 use super::file::{Setting, Value};
 use super::keys::{self, Key, Shape, WHOLE};
 use super::origin::Origin;
-use super::{Configuration, repository};
+use super::{Configuration, repository, unset};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -100,7 +100,10 @@ pub(crate) fn apply(
     };
     let (path, command, matches) = leaf(&lenient, &matches);
     let one = |id: &str| matches.try_get_one::<String>(id).ok().flatten().cloned();
-    let configuration = Configuration::load(program, one("config"), one("profile"), variable)?;
+    let mut configuration = Configuration::load(program, one("config"), one("profile"), variable)?;
+    let unset = matches.try_get_many::<String>("unset").ok().flatten();
+    let unset = unset.into_iter().flatten().map(String::as_str);
+    configuration.unset = unset::keys(program, unset)?;
     let call = Call {
         program: &lenient,
         command,
@@ -135,10 +138,12 @@ impl Call<'_> {
             .find(|key| key.path() == "repo" && self.takes(key, command))
         {
             Some(key) => {
+                let is_set = !self.configuration.is_unset(key);
+                let variable = key.in_environment(self.variable);
                 let chosen = repository::choose(
                     self.configuration,
                     self.typed(key).as_deref(),
-                    key.in_environment(self.variable),
+                    variable.filter(|_| is_set),
                 )?;
                 if let Some(chosen) = &chosen
                     && let Some(url) = &chosen.add
@@ -161,7 +166,10 @@ impl Call<'_> {
             let Some(arg) = option(self.program, self.command, &key.option) else {
                 continue;
             };
-            if is_typed(self.matches, arg) || self.is_closed(key, arg) {
+            if is_typed(self.matches, arg)
+                || self.is_closed(key, arg)
+                || self.configuration.is_unset(key)
+            {
                 continue;
             }
             if let Some((value, name)) = key.in_environment(self.variable) {
@@ -203,13 +211,18 @@ impl Call<'_> {
 
     /// Returns whether the call excludes the option: by a conflicting option, or because its flag is missing.
     fn is_closed(&self, key: &Key, arg: &Arg) -> bool {
-        let conflicts = self.command.get_arg_conflicts_with(arg);
+        // A conflict is declared by one of the two options.
+        let conflicts = |one: &Arg, other: &Arg| {
+            let of = self.command.get_arg_conflicts_with(one);
+            of.iter().any(|found| found.get_id() == other.get_id())
+        };
         let gate = key
             .gate()
             .and_then(|flag| option(self.program, self.command, flag));
-        conflicts
-            .into_iter()
-            .any(|other| is_typed(self.matches, other))
+        self.command
+            .get_arguments()
+            .filter(|other| is_typed(self.matches, other))
+            .any(|other| conflicts(arg, other) || conflicts(other, arg))
             || gate.is_some_and(|flag| !is_typed(self.matches, flag))
     }
 
@@ -224,7 +237,9 @@ impl Call<'_> {
         };
         belongs(key)
             && keys.iter().filter(|other| belongs(other)).any(|other| {
-                self.typed(other).is_some() || other.in_environment(self.variable).is_some()
+                self.typed(other).is_some()
+                    || (!self.configuration.is_unset(other)
+                        && other.in_environment(self.variable).is_some())
             })
     }
 }

@@ -12,6 +12,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("Encryption", "encryption"),
     ("Load on the server", "backup"),
     ("Retention", "retention"),
+    ("Hooks", "hooks"),
+    ("Metrics", "metrics"),
     ("Test restore", "test-restore"),
     ("General", "log"),
 ];
@@ -21,6 +23,11 @@ const PLACED: &[(&str, &str, &str)] = &[
     ("repo", "", "repo"),
     ("cluster", "", "cluster"),
     ("encrypt", "encryption", "algorithm"),
+    ("hook-start", "hooks", "start"),
+    ("hook-success", "hooks", "success"),
+    ("hook-failure", "hooks", "failure"),
+    ("hook-timeout", "hooks", "timeout"),
+    ("metrics-textfile", "metrics", "textfile"),
 ];
 
 /// Options without a key: those that belong to one call, and those that remove a protection.
@@ -52,6 +59,7 @@ const NOT_IN_FILE: &[&str] = &[
     "to-name",
     "unfinished",
     "unfinished-only",
+    "unset",
     "version",
 ];
 
@@ -134,6 +142,8 @@ impl Key {
             Some((name, text))
         })?;
         let value = match self.shape {
+            // A command can contain commas.
+            Shape::Many if self.section == "hooks" => Value::Many(vec![text]),
             Shape::Many => {
                 Value::Many(text.split(',').map(|part| part.trim().to_owned()).collect())
             }

@@ -7,6 +7,7 @@ mod keys;
 mod origin;
 mod repository;
 mod show;
+mod unset;
 
 pub(super) use apply::{Added, apply, with_false};
 pub(super) use keys::{Key, Shape, keys};
@@ -35,19 +36,23 @@ pub(super) enum Args {
 /// Runs `lsnap config` with the file and the profile that were given.
 pub(super) fn run(
     args: &Args,
-    (path, profile): (Option<String>, Option<String>),
+    (path, profile, unset): (Option<String>, Option<String>, Vec<String>),
     context: &Context,
 ) -> Result<(), Failure> {
     let given = [("--config", &path), ("--profile", &profile)];
     let given = given
         .iter()
         .filter_map(|(option, value)| Some((option, value.as_ref()?)));
+    let given = given.map(|(option, value)| format!("{option}={value}").into());
     let given: Vec<OsString> = given
-        .map(|(option, value)| format!("{option}={value}").into())
+        .chain(unset.iter().map(|key| format!("--unset={key}").into()))
         .collect();
     let variable = |name: &str| std::env::var(name).ok();
-    let configuration = Configuration::load(&with_false(Cli::command()), path, profile, &variable);
-    let configuration = configuration.map_err(Failure::arguments)?;
+    let program = with_false(Cli::command());
+    let configuration = Configuration::load(&program, path, profile, &variable);
+    let mut configuration = configuration.map_err(Failure::arguments)?;
+    configuration.unset =
+        unset::keys(&program, unset.iter().map(String::as_str)).map_err(Failure::arguments)?;
     match args {
         Args::Show => show::run(&configuration, context),
         Args::Check => check::run(&configuration, &given, context),
@@ -59,6 +64,8 @@ pub(super) fn run(
 pub(super) struct Configuration {
     file: Option<File>,
     profile: Option<String>,
+    /// The paths of the keys that `--unset` names: the values of the environment and the file are ignored.
+    unset: Vec<String>,
 }
 
 impl Configuration {
@@ -77,7 +84,11 @@ impl Configuration {
         if let Some(file) = &file {
             check(file, &keys(program))?;
         }
-        let this = Self { file, profile };
+        let this = Self {
+            file,
+            profile,
+            unset: Vec::new(),
+        };
         this.check_profile()?;
         Ok(this)
     }
@@ -110,7 +121,16 @@ impl Configuration {
         self.file.as_ref().map(|file| file.path.as_path())
     }
 
+    /// Returns whether `--unset` names the key.
+    fn is_unset(&self, key: &Key) -> bool {
+        self.unset.contains(&key.path())
+    }
+
     fn find(&self, section: &str, key: &str, instance: Option<&str>) -> Option<&Setting> {
+        let path = |name: &String| name.split_once('.').unwrap_or(("", name)) == (section, key);
+        if self.unset.iter().any(path) {
+            return None;
+        }
         let settings = &self.file.as_ref()?.settings;
         let of = |profile: Option<&str>| {
             settings.iter().find(|s| {

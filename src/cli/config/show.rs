@@ -5,6 +5,7 @@ use super::keys::{Key, keys};
 use super::origin::Origin;
 use super::{Configuration, File};
 use crate::cli::exit::Failure;
+use crate::cli::hooks::without_path;
 use crate::cli::{Cli, Context, output};
 use clap::CommandFactory as _;
 use serde::Serialize;
@@ -73,7 +74,9 @@ fn row(
     instance: Option<&str>,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Row {
-    let from_environment = key.in_environment(variable);
+    let from_environment = key
+        .in_environment(variable)
+        .filter(|_| !configuration.is_unset(key));
     let found = from_environment.map(|(value, name)| (value, Origin::Environment(name)));
     let found = found.or_else(|| {
         let setting = configuration.find(&key.section, &key.name, instance)?;
@@ -84,6 +87,14 @@ fn row(
         None => key.path(),
     };
     let (value, origin) = found.unzip();
+    // The path of a URL can be a secret.
+    let value = value.map(|value| match value {
+        Value::Many(list) if key.section == "hooks" => {
+            Value::Many(list.iter().map(|text| without_path(text)).collect())
+        }
+        Value::One(text) if key.section == "hooks" => Value::One(without_path(&text)),
+        other => other,
+    });
     let (text, value) = match &value {
         Some(value) => (Some(literal(value)), Some(words(value))),
         None => (
@@ -151,6 +162,26 @@ mod tests {
     use crate::cli::config::file;
 
     #[test]
+    fn the_paths_of_the_urls_of_hooks_are_not_shown() {
+        let text_of_file = "[hooks]\nsuccess = ['https://h/secret', 'cmd']\nfailure = '@/etc/f'\n";
+        let configuration = Configuration {
+            file: Some(File {
+                path: "/etc/x.toml".into(),
+                settings: file::parse(text_of_file).unwrap(),
+            }),
+            ..Configuration::default()
+        };
+        let variable =
+            |name: &str| (name == "LSNAP_HOOKS_START").then(|| "http://h/secret".to_owned());
+        let rows = rows(&configuration, &variable);
+        let shown = text(&configuration, &rows) + &serde_json::to_string(&rows).unwrap();
+        assert!(!shown.contains("secret"), "{shown}");
+        for words in ["https://h/...", "http://h/...", "cmd", "@/etc/f"] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+    }
+
+    #[test]
     fn the_output_is_a_file_with_the_same_values() {
         let text_of_file = "cluster = 'a \"b\"'\n[repository]\nurl = 's3://b/p'\n[repository.o]\nurl = 'gs://o'\n\
             [restore]\nmysqld-arg = ['--a=b', '--c']\n[backup]\nparallel = 3\n";
@@ -158,7 +189,7 @@ mod tests {
         let path = "/etc/x.toml".into();
         let configuration = Configuration {
             file: Some(File { path, settings }),
-            profile: None,
+            ..Configuration::default()
         };
         let variable = |name: &str| (name == "LSNAP_BACKUP_MEMORY").then(|| "1GiB".to_owned());
         let shown = text(&configuration, &rows(&configuration, &variable));

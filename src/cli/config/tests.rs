@@ -187,6 +187,69 @@ fn a_typed_policy_is_the_whole_policy() {
 }
 
 #[test]
+fn a_typed_option_excludes_keys_in_both_directions() {
+    // The conflict is declared by --unfinished-only alone.
+    let setup = Setup::new(FILE).with("LSNAP_RETENTION_KEEP_DAILY", "7");
+    let added = setup.added("lsnap prune --unfinished-only");
+    assert!(
+        !added.iter().any(|arg| arg.starts_with("--keep-")),
+        "{added:?}"
+    );
+    let added = setup.added("lsnap prune");
+    assert!(added.contains(&"--keep-daily=7".to_owned()), "{added:?}");
+}
+
+#[test]
+fn a_key_is_unset_for_one_call() {
+    let setup = Setup::new(FILE).with("LSNAP_BACKUP_COMPRESS", "zstd");
+    let all = setup.added("lsnap backup");
+    let added = setup.added("lsnap backup --unset backup.parallel --unset backup.compress");
+    let gone: Vec<_> = all.iter().filter(|arg| !added.contains(arg)).collect();
+    assert_eq!(gone, ["--compress=zstd", "--parallel=2"]);
+    // a whole table; of a profile too
+    let added = setup.added("lsnap backup --profile weekly --unset encryption --unset backup");
+    for option in ["--encrypt", "--key-file", "--parallel", "--compress"] {
+        assert!(
+            !added.iter().any(|arg| arg.starts_with(option)),
+            "{option}: {added:?}"
+        );
+    }
+    assert!(
+        !setup
+            .added("lsnap backup --unset cluster")
+            .contains(&"--cluster=shop".to_owned())
+    );
+    // without a repository, the call itself is refused
+    let none = setup.apply("lsnap list --unset repository").unwrap();
+    assert_eq!(none, [""; 0]);
+    let refusal = setup.refused("lsnap backup --unset backup.paralel");
+    assert!(
+        refusal.contains(
+            "--unset backup.paralel: there is no such key; did you mean backup.parallel?"
+        ),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_hook_in_the_environment_is_one_hook() {
+    let setup = Setup::new(FILE).with("LSNAP_HOOKS_FAILURE", "mail -s 'a, b' root");
+    let added = setup.added("lsnap backup");
+    assert!(
+        added.contains(&"--hook-failure=mail -s 'a, b' root".to_owned()),
+        "{added:?}"
+    );
+    let list =
+        Setup::new("[repository]\nurl = 'file:///x'\n[hooks]\nsuccess = ['a, b', 'https://c/d']\n");
+    let added = list.added("lsnap prune --keep-full 1");
+    assert!(
+        added.contains(&"--hook-success=a, b".to_owned())
+            && added.contains(&"--hook-success=https://c/d".to_owned()),
+        "{added:?}"
+    );
+}
+
+#[test]
 fn options_of_a_test_restore_apply_only_with_restore() {
     let setup = Setup::new(FILE);
     assert!(

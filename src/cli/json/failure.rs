@@ -5,7 +5,7 @@ use crate::error_kind::ErrorKind;
 use serde::Serialize;
 
 /// The error that ended a command.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(in crate::cli) struct ErrorDocument {
     /// Its kind, for decisions of programs.
     pub(in crate::cli) kind: FailureKind,
@@ -15,6 +15,15 @@ pub(in crate::cli) struct ErrorDocument {
     pub(in crate::cli) hint: Option<String>,
     /// The exit code of the command.
     pub(in crate::cli) exit_code: ExitCode,
+}
+
+impl ErrorDocument {
+    /// Returns the text for people: the message and the hint.
+    pub(in crate::cli) fn text(&self) -> String {
+        let hint = self.hint.as_ref();
+        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+        format!("{}{hint}", self.message)
+    }
 }
 
 /// The kind of an error: that of the library's error, or a result that is reported as a failure.

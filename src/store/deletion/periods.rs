@@ -71,5 +71,103 @@ mod tests {
             Period::Month.of(at("2026-01-31T00:00:00Z")),
             Period::Month.of(at("2027-01-31T00:00:00Z"))
         );
+        for (period, first, second, same) in [
+            (
+                Period::Day,
+                "2025-03-01T00:00:00Z",
+                "2026-03-01T00:00:00Z",
+                false,
+            ),
+            (
+                Period::Day,
+                "2026-03-01T00:00:00Z",
+                "2026-03-01T23:59:59Z",
+                true,
+            ),
+            (
+                Period::Day,
+                "2026-03-01T23:59:59Z",
+                "2026-03-02T00:00:00Z",
+                false,
+            ),
+            (
+                Period::Week,
+                "2025-03-03T00:00:00Z",
+                "2026-03-02T00:00:00Z",
+                false,
+            ),
+            (
+                Period::Month,
+                "2026-01-31T00:00:00Z",
+                "2026-02-01T00:00:00Z",
+                false,
+            ),
+            (
+                Period::Month,
+                "2026-01-01T00:00:00Z",
+                "2026-01-31T00:00:00Z",
+                true,
+            ),
+            (
+                Period::Year,
+                "2026-01-01T00:00:00Z",
+                "2026-12-31T23:59:59Z",
+                true,
+            ),
+            (
+                Period::Year,
+                "2026-12-31T23:59:59Z",
+                "2027-01-01T00:00:00Z",
+                false,
+            ),
+        ] {
+            let (one, other) = (period.of(at(first)), period.of(at(second)));
+            assert_eq!(one == other, same, "{period:?} {first} {second}");
+        }
+    }
+
+    #[test]
+    fn the_newest_of_each_of_the_last_periods_stays() {
+        let at = |text: &str| format!("{text}:00Z").parse::<DateTime<Utc>>().unwrap();
+        let times = [
+            "2026-11-30T09:00",
+            "2026-11-30T01:00",
+            "2026-11-28T01:00",
+            "2026-10-01T01:00",
+        ];
+        let names: Vec<_> = times
+            .iter()
+            .map(|time| BackupName::full("prod", at(time)).unwrap())
+            .collect();
+        let fulls: Vec<Full<'_>> = names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| (name, n, at(times[n])))
+            .collect();
+        let of = |day, week, month| {
+            let numbers = [
+                (Period::Day, day),
+                (Period::Week, week),
+                (Period::Month, month),
+                (Period::Year, None),
+            ];
+            kept(&fulls, numbers).into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(of(None, None, None), []);
+        assert_eq!(of(Some(0), Some(0), Some(0)), []);
+        assert_eq!(of(Some(1), None, None), [(0, Period::Day)]);
+        assert_eq!(
+            of(Some(2), None, None),
+            [(0, Period::Day), (2, Period::Day)]
+        );
+        assert_eq!(
+            of(None, None, Some(9)),
+            [(0, Period::Month), (3, Period::Month)]
+        );
+        // the first period gives the reason; 2026-11-28 is in the week before
+        assert_eq!(
+            of(Some(1), Some(2), None),
+            [(0, Period::Day), (2, Period::Week)]
+        );
     }
 }

@@ -40,8 +40,14 @@ pub struct ClusterHealth {
     pub incrementals: u64,
     /// Bytes of all objects of all backups.
     pub stored_bytes: u64,
+    /// Number of these objects.
+    pub objects: u64,
     /// Number of backups in any state.
     pub backups: u64,
+    /// Number of backups that were not finished within 24 hours.
+    pub unfinished: u64,
+    /// Number of backups that lack objects or their base.
+    pub damaged: u64,
     /// Reasons why a restore of the current state is impossible, or gives an older state than wanted.
     pub critical: Vec<String>,
     /// Findings that need attention.
@@ -96,7 +102,10 @@ fn examine(
         full_age_seconds: full.map(|l| age(l).num_seconds()),
         incrementals,
         stored_bytes: backups.iter().map(|l| l.stored_bytes).sum(),
+        objects: backups.iter().map(|l| l.objects).sum(),
         backups: backups.len() as u64,
+        unfinished: 0,
+        damaged: 0,
         critical: Vec::new(),
         warnings: Vec::new(),
     };
@@ -160,10 +169,12 @@ impl ClusterHealth {
         for backup in backups {
             match &backup.state {
                 ListedState::Damaged { reason } => {
+                    self.damaged += 1;
                     self.critical
                         .push(format!("{} is damaged: {reason}", backup.name));
                 }
                 ListedState::BaseMissing(_) => {
+                    self.damaged += 1;
                     self.critical
                         .push(format!("the base of {} is missing", backup.name));
                 }
@@ -172,6 +183,7 @@ impl ClusterHealth {
                         .push(format!("the deletion of {} was not completed", backup.name));
                 }
                 _ if backup.is_unfinished() && now - backup.newest > ABANDONED => {
+                    self.unfinished += 1;
                     self.warnings
                         .push(format!("{} was never finished", backup.name));
                 }
