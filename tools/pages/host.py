@@ -97,10 +97,11 @@ class Host:
 
     def enter(self):
         sh("mount", "--make-rprivate", "/")
-        for name in ("root", "upper", "work", "tmp"):
-            (self.place / name).mkdir(parents=True)
-        sh("mount", "-t", "overlay", "overlay", "-o",
-           f"lowerdir=/,upperdir={self.place}/upper,workdir={self.place}/work", self.root)
+        if not self.overlay():
+            # An overlay, for example the root of a container, can't have the changed files of another one.
+            sh("mount", "-t", "tmpfs", "tmpfs", self.place)
+            if not self.overlay():
+                sys.exit(f"no overlay file system can be mounted at {self.root}")
         self.bind(self.place / "tmp", "tmp")
         (self.root / "tmp").chmod(0o1777)
         sh("mount", "-t", "proc", "proc", self.root / "proc")
@@ -116,6 +117,12 @@ class Host:
         self.network()
         self.certificates()
         self.store()
+
+    def overlay(self):
+        for name in ("root", "upper", "work", "tmp"):
+            (self.place / name).mkdir(parents=True, exist_ok=True)
+        layers = f"lowerdir=/,upperdir={self.place}/upper,workdir={self.place}/work"
+        return subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, self.root]).returncode == 0
 
     def bind(self, source, target):
         (self.root / target).mkdir(parents=True, exist_ok=True)
