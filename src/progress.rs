@@ -27,8 +27,29 @@ pub enum Phase {
     HandOver,
     /// Verify: bytes that were checked.
     Verify,
-    /// Cloud: objects are uploaded or downloaded.
+    /// Objects or streams are written, read or deleted.
     Transfer,
+}
+
+impl Phase {
+    /// Returns its name for programs: `redo_catch_up`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::RedoCatchUp => "redo_catch_up",
+            Self::Copy => "copy",
+            Self::DataCopied => "data_copied",
+            Self::Plain => "plain",
+            Self::Redo => "redo",
+            Self::Finish => "finish",
+            Self::Merge => "merge",
+            Self::Apply => "apply",
+            Self::HandOver => "hand_over",
+            Self::Verify => "verify",
+            Self::Transfer => "transfer",
+        }
+    }
 }
 
 /// Receives progress events. Calls come from several threads; they must return quickly.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "output/progress.rs"]
+mod progress;
 
 use common::program::{command, signal, text};
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat};

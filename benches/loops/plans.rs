@@ -79,6 +79,7 @@ fn member(number: u32, spaces: u32) -> Manifest {
             redo_log_uuid: 1,
             data_file_path: "ibdata1:12M:autoextend".into(),
             lower_case_table_names: 0,
+            settings: None,
         },
         files,
         ..Manifest::blank(name(number))

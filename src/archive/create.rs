@@ -219,7 +219,7 @@ fn put<W: Write>(
                 .map_err(io("write", Path::new("the stream")))?;
         }
         drop(output);
-        progress.advance(Phase::Copy, data.len() as u64);
+        progress.advance(Phase::Transfer, data.len() as u64);
         if last {
             return Ok(offset);
         }

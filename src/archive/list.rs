@@ -207,7 +207,7 @@ impl Listing<'_> {
             && let Some(found) = next()?
         {
             let chunk = found.load()?;
-            self.progress.advance(Phase::Copy, chunk.len() as u64);
+            self.progress.advance(Phase::Transfer, chunk.len() as u64);
             let chunk = if self.verify {
                 chunk.check()?
             } else {

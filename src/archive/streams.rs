@@ -109,7 +109,7 @@ impl Reader<'_> {
                 }
                 None => {}
             }
-            progress.advance(Phase::Copy, bytes as u64);
+            progress.advance(Phase::Transfer, bytes as u64);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::server::{Identity, Server, Variables};
 use crate::store::{NextBase, PassedOver, Repository, Upload};
 use chrono::{DateTime, Utc};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 /// The destination of the backup, before its name is known.
 #[derive(Clone, Copy)]
@@ -107,6 +108,7 @@ impl<'a> Session<'a> {
             why,
             passed_over,
             sink: named.sink,
+            read_bytes: AtomicU64::new(0),
         };
         Ok((session, server))
     }

@@ -19,6 +19,7 @@ use crate::datadir::ReadReport;
 use crate::innodb::PageNo;
 use crate::mem::Buffer;
 use crate::progress::Phase;
+use std::sync::atomic::Ordering;
 
 /// Copies every tablespace file. The results have the order of `spaces`.
 pub(super) fn copy_all(
@@ -81,8 +82,9 @@ fn work(job: &CopyJob<'_>, cutter: &Cutter<'_>, workers: &Cancel) -> Result<(), 
         let buffer = job.pool.get();
         let Some(range) = cutter.next()? else { break };
         let report = copy_range(job, &range, buffer, workers)?;
-        let bytes = range.hole + (range.pages * range.file.page_bytes()) as u64;
-        job.progress.advance(Phase::Copy, bytes);
+        let read = (range.pages * range.file.page_bytes()) as u64;
+        job.read.fetch_add(read, Ordering::Relaxed);
+        job.progress.advance(Phase::Copy, range.hole + read);
         range.file.range_done(job.sink, &report)?;
     }
     Ok(())

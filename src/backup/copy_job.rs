@@ -8,6 +8,7 @@ use crate::datadir::ReadMode;
 use crate::mem::BufferPool;
 use crate::progress::Progress;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 /// A copy job.
 pub(super) struct CopyJob<'a> {
@@ -22,6 +23,8 @@ pub(super) struct CopyJob<'a> {
     /// Directory for pieces of deltas that wait for earlier pieces.
     pub spool_dir: &'a Path,
     pub progress: &'a dyn Progress,
+    /// Counts the bytes that are read.
+    pub read: &'a AtomicU64,
     /// Cancelled with the backup, and when a thread that copies other files concurrently fails.
     pub cancel: &'a Cancel,
 }

@@ -8,7 +8,7 @@ use super::redo_files::StartPoint;
 use super::session::Session;
 use super::spaces::CopiedSpace;
 use super::wrap::WrapMode;
-use super::{history, plain, replica};
+use super::{history, plain, replica, server_settings};
 use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
 use crate::delta;
 use crate::innodb::{EndLsn, Lsn, PageNo, ScanFloor, StartCheckpoint};
@@ -259,6 +259,7 @@ impl Session<'_> {
             redo_log_uuid: start.file.log_uuid,
             data_file_path: crate::innodb::base_names(&self.variables.innodb_data_file_path),
             lower_case_table_names: self.variables.lower_case_table_names,
+            settings: Some(server_settings::of(self)),
         }
     }
 }

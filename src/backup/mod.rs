@@ -53,6 +53,7 @@ mod redo_start;
 mod replica;
 mod run;
 mod secrets;
+mod server_settings;
 mod session;
 mod sink;
 mod spaces;

@@ -28,6 +28,7 @@ use crate::progress::Silent;
 use crate::store::{Repository, Upload};
 use chrono::Utc;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 /// A copy of a data directory without a server.
 #[derive(Debug, Clone)]
@@ -202,6 +203,7 @@ impl Offline {
             sink,
             spool_dir: &std::env::temp_dir(),
             progress: &Silent,
+            read: &AtomicU64::new(0),
             cancel: &Cancel::new(),
         };
         copy::copy_all(&job, spaces)
@@ -264,6 +266,7 @@ fn synthetic_manifest(
             redo_log_uuid: 0,
             data_file_path: "ibdata1:1M:autoextend".into(),
             lower_case_table_names: 0,
+            settings: None,
         },
         lsn: LsnRange {
             from_lsn: previous.map_or(Lsn(0), |member| member.lsn.to_lsn),

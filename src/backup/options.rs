@@ -146,7 +146,10 @@ pub struct BackupReport {
     /// The reason for a full or an incremental backup, if [`run_due`](super::run_due) made the choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Bytes of all objects.
+    /// Bytes that were read from the server's tablespaces: without holes and, with page tracking,
+    /// only those of changed pages and of the pages between them.
+    pub read_bytes: u64,
+    /// Bytes of the objects of all files.
     pub stored_bytes: u64,
     /// Seconds from start to end.
     pub seconds: f64,

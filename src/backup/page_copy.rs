@@ -49,6 +49,7 @@ impl Session<'_> {
                 sink: &self.sink,
                 spool_dir: &self.options.spool_dir,
                 progress: self.progress,
+                read: &self.read_bytes,
                 cancel: parts,
             };
             copy::copy_all(&job, spaces)

@@ -24,7 +24,7 @@
 //! the recovered server reads its GTIDs from its own tables.
 
 use crate::manifest::{ReplicaPosition, SourcePosition};
-use crate::server::{Channel, Recorded, Replica, SourcePoint};
+use crate::server::{Channel, Recorded, Replica, SourcePoint, quoted};
 use std::time::Duration;
 
 /// Time around `log_status` without applied transactions that makes a position without GTIDs
@@ -243,10 +243,6 @@ pub(super) fn statements(replica: &ReplicaPosition) -> Option<String> {
         out.push_str(";\n");
     }
     (!out.is_empty()).then_some(out)
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 #[cfg(test)]

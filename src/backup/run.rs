@@ -12,6 +12,7 @@ use crate::manifest::Manifest;
 use crate::progress::Progress;
 use crate::server::Server;
 use crate::store::Repository;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Makes one backup into `repo`.
@@ -131,6 +132,7 @@ impl Session<'_> {
         let objects = manifest.files.iter().flat_map(|f| &f.objects);
         BackupReport {
             reason: self.why.clone(),
+            read_bytes: self.read_bytes.load(Ordering::Relaxed),
             stored_bytes: objects.map(|o| o.bytes).sum(),
             seconds: (manifest.finished_at - self.started).as_seconds_f64(),
             warnings: Vec::new(),

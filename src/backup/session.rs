@@ -16,6 +16,7 @@ use crate::store::PassedOver;
 use chrono::{DateTime, Utc};
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 /// One backup.
 pub(super) struct Session<'a> {
@@ -37,6 +38,8 @@ pub(super) struct Session<'a> {
     /// Backups that are newer than the base and may be of this server.
     pub passed_over: Vec<PassedOver>,
     pub sink: Sink,
+    /// Bytes that were read from the tablespaces.
+    pub read_bytes: AtomicU64,
 }
 
 impl Session<'_> {

@@ -12,8 +12,7 @@ use crate::backup::{BackupOptions, BackupReport, BaseChoice, FullWhen, Output, T
 use crate::codec::Compression;
 use crate::counted::count;
 use crate::datadir::{LeftOut, ReadMode};
-use crate::manifest::{MANIFEST, Manifest};
-use crate::progress::Silent;
+use crate::manifest::{LsnRange, MANIFEST, Manifest};
 use crate::store::{self, DeleteOptions, Policy, PruneReport, Repository};
 use chrono::Utc;
 use std::path::{Path, PathBuf};
@@ -320,7 +319,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return Ok(());
     }
     let pruned = match (&repo, &policy) {
-        (Some(repo), Some(policy)) => Some(prune(repo, policy, &options)),
+        (Some(repo), Some(policy)) => Some(prune(repo, policy, &options, context)),
         _ => None,
     };
     let document = Document {
@@ -363,12 +362,16 @@ fn prune(
     repo: &Repository,
     policy: &Policy,
     options: &BackupOptions,
+    context: &Context,
 ) -> Result<PruneReport, Failure> {
     let deletion = DeleteOptions {
         cancel: options.cancel.clone(),
         ..DeleteOptions::default()
     };
-    Ok(store::prune(repo, policy, &deletion, Utc::now(), &Silent)?)
+    let shown = Shown::transferring(context.progress, "deleting");
+    let result = store::prune(repo, policy, &deletion, Utc::now(), &shown);
+    shown.end();
+    Ok(result?)
 }
 
 /// Reads the manifest of a backup that was extracted to `dir`.
@@ -406,20 +409,26 @@ fn kind(report: &BackupReport) -> &'static str {
     }
 }
 
+/// Describes the LSNs of a backup (`docs/reference/numbers.md`).
+pub(super) fn lsns(lsn: &LsnRange) -> String {
+    format!(
+        "LSN: from_lsn {}, to_lsn {}, redo log {} to {}",
+        lsn.from_lsn, lsn.to_lsn, lsn.start_checkpoint, lsn.last_lsn
+    )
+}
+
 fn summary(report: &BackupReport) -> String {
     let m = &report.manifest;
-    let data = m.data_bytes();
     let seconds = report.seconds.max(0.001);
     let mut out = format!(
-        "{}\n  {} of tablespaces read in {} ({}/s), {} stored\n  LSN {} to {}, redo from checkpoint {}\n",
+        "{}\n  {} of tablespaces, {} read in {} ({}/s), {} stored\n  {}\n",
         m.name,
-        human::bytes(data),
+        human::bytes(m.data_bytes()),
+        human::bytes(report.read_bytes),
         human::duration(Duration::from_secs_f64(seconds)),
-        human::bytes((data as f64 / seconds) as u64),
+        human::bytes((report.read_bytes as f64 / seconds) as u64),
         human::bytes(report.stored_bytes),
-        m.lsn.from_lsn,
-        m.lsn.last_lsn,
-        m.lsn.start_checkpoint,
+        lsns(&m.lsn),
     );
     if let Some(reason) = &report.reason {
         out += &format!("  {} because {reason}\n", kind(report));

@@ -139,7 +139,7 @@ fn put(args: &Put, context: &Context) -> Result<(), Failure> {
         cancel: interrupt::on_signal(interrupt::UPLOADS)?,
     };
     let inputs = args.fifos.inputs()?.into_iter().map(Input::Pipe).collect();
-    let shown = Shown::new(context.progress);
+    let shown = Shown::transferring(context.progress, "uploading");
     let result = crate::cloud::put(&repository, &name, inputs, &options, &shown);
     shown.end();
     let report = result?;
@@ -176,7 +176,7 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
         return get_into(args, directory, &repository, &name, &options, context);
     }
     let mut out = streams::standard_output()?;
-    let shown = Shown::new(context.progress);
+    let shown = Shown::transferring(context.progress, "downloading");
     let result = crate::cloud::get(&repository, &name, &mut out, &options, &shown);
     shown.end();
     context.print_to_stderr(&result?, get_summary);
@@ -245,7 +245,7 @@ fn get_into(
         key,
         ..ExtractOptions::new(directory)
     };
-    let shown = Shown::new(context.progress);
+    let shown = Shown::transferring(context.progress, "extracting");
     let result = crate::cloud::get_into(repository, name, into, options, &shown);
     shown.end();
     let report = result?;
@@ -274,7 +274,7 @@ fn delete(args: &Delete, context: &Context) -> Result<(), Failure> {
         parallel: usize::from(args.transfer.parallel),
         cancel: interrupt::on_signal(interrupt::DELETIONS)?,
     };
-    let shown = Shown::new(context.progress);
+    let shown = Shown::transferring(context.progress, "deleting");
     let result = crate::cloud::delete(&repository, &name, &options, &shown);
     shown.end();
     context.print(&result?, |report: &DeleteReport| {

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     options.dry_run = args.dry_run;
     options.unfinished_older_than = args.unfinished_older_than;
     let name = name(&repository, &args.name)?;
-    let shown = Shown::new(context.progress);
+    let shown = Shown::transferring(context.progress, "deleting");
     let result = store::delete(&repository, &name, &options, &shown);
     shown.end();
     let report = result?;

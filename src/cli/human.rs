@@ -5,9 +5,22 @@ use std::time::Duration;
 
 use crate::counted;
 
-/// Formats a size with a binary unit: `1.5 GiB`.
+/// Formats a size with a binary unit: `1.50 GiB`.
 pub(super) fn bytes(n: u64) -> String {
-    indicatif::BinaryBytes(n).to_string()
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut value = n as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    match unit {
+        "B" => format!("{n} B"),
+        unit => format!("{value:.2} {unit}"),
+    }
 }
 
 /// Formats a duration with few digits: `3.2 s`, `4 min 05 s`, `2 h 10 min`.
@@ -230,6 +243,19 @@ mod tests {
         let position =
             format!("filename 'b.1', position '4', GTID of the last change '{uuid}:1-7'");
         assert_eq!(gtids_in(&position).as_deref(), Some("3e11fa47:1-7"));
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        for (n, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (3 << 29, "1.50 GiB"),
+            (u64::MAX, "16.00 EiB"),
+        ] {
+            assert_eq!(bytes(n), text);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ const OF_OTHERS: &[(&str, &str)] = &[
 /// Files with command lines of other programs: the file, the program.
 const LINES_OF_OTHERS: &[(&str, &str)] = &[
     ("restore/mysqld/arguments.rs", "mysqld"),
+    ("restore/next/start.rs", "mysqld"),
     ("restore/xtrabackup.rs", "xtrabackup"),
 ];
 

@@ -21,6 +21,8 @@ mod key;
 mod list;
 mod metrics;
 mod modes;
+mod next_steps;
+mod occupied;
 mod option_names;
 mod output;
 mod pin;

@@ -99,9 +99,40 @@ fn write_err(text: &str) {
 }
 
 fn to_err(text: &str) -> std::io::Result<()> {
-    std::io::stderr()
-        .lock()
-        .write_all(translated(text).as_bytes())
+    let mut stderr = std::io::stderr().lock();
+    if LINE.swap(false, Ordering::Relaxed) {
+        stderr.write_all(CLEAR)?;
+    }
+    stderr.write_all(translated(text).as_bytes())
+}
+
+/// True while a line of progress is on the terminal; changed only with the lock of standard error.
+static LINE: AtomicBool = AtomicBool::new(false);
+/// Moves to the begin of the line, and clears it.
+const CLEAR: &[u8] = b"\r\x1b[K";
+
+/// Draws a line of progress on standard error, in place of the one before it. It is removed before
+/// anything else is written there.
+pub(super) fn draw_line(text: &str) {
+    let text = shown::lines(text);
+    let mut stderr = std::io::stderr().lock();
+    LINE.store(true, Ordering::Relaxed);
+    let _ = stderr.write_all(&[CLEAR, text.as_bytes()].concat());
+}
+
+/// Removes the line of progress.
+pub(super) fn clear_line() {
+    let mut stderr = std::io::stderr().lock();
+    if LINE.swap(false, Ordering::Relaxed) {
+        let _ = stderr.write_all(CLEAR);
+    }
+}
+
+/// Writes a value as JSON, in one line, to standard error.
+pub(super) fn json_line(value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        let _ = to_err(&shown::json(&(text + "\n")));
+    }
 }
 
 /// Writes the log to standard error.

@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         may_delete_all: args.all,
         ..args.retention.policy()
     };
-    let shown = Shown::new(context.progress);
+    let shown = Shown::transferring(context.progress, "deleting");
     let result = store::prune(&repository, &policy, &options, Utc::now(), &shown);
     shown.end();
     let report = result?;

@@ -5,7 +5,7 @@ use super::interrupt;
 use super::job::{Job, JobArgs};
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human, key};
+use super::{Context, human, key, next_steps, occupied};
 use crate::counted::count;
 use crate::restore::{ApplierChoice, RestoreOptions, RestoreReport};
 use std::path::PathBuf;
@@ -46,6 +46,10 @@ pub(super) struct Args {
     /// MY-013589. May be repeated.
     #[arg(long, value_name = "CODE", value_parser = error_code)]
     accept_error: Vec<String>,
+    /// If the target is a data directory with files: move them aside when the restore is finished,
+    /// to a directory with the time in its name. Nothing is deleted.
+    #[arg(long)]
+    force_move_aside: bool,
     /// Start even if the target may have too little space.
     #[arg(long)]
     skip_space_check: bool,
@@ -126,6 +130,7 @@ impl Args {
             user: self.owner.clone(),
             keyring_config: self.keyring_config.clone(),
             accepted_errors: self.accept_error.clone(),
+            force_move_aside: self.force_move_aside,
             skip_space_check: self.skip_space_check,
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
@@ -150,9 +155,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
     };
     let plan = match &repo {
-        Some((repo, name)) => crate::restore::plan(repo, name, &options)?,
-        None => crate::restore::plan_directories(&args.directories()?, &options)?,
+        Some((repo, name)) => crate::restore::plan(repo, name, &options),
+        None => crate::restore::plan_directories(&args.directories()?, &options),
     };
+    let plan = plan.map_err(occupied::failure)?;
     if args.print_plan {
         context.print(&plan, ToString::to_string);
         return Ok(());
@@ -189,7 +195,7 @@ fn summary(report: &RestoreReport) -> String {
         report.target,
         report.datadir.display(),
         human::bytes(report.fetched_bytes),
-        human::bytes(report.chain_bytes),
+        human::bytes(report.stored_bytes),
         human::bytes(report.written_bytes),
         human::duration(report.merge_time),
         report.applier,
@@ -215,11 +221,8 @@ fn summary(report: &RestoreReport) -> String {
     if !report.tables_complete {
         out += "  the tables were not compared with the dictionary: only a mysqld as the redo applier does that\n";
     }
-    for setting in &report.settings {
-        out += &format!("  my.cnf of the restored server: {setting}\n");
-    }
     for warning in &report.warnings {
         out += &format!("  warning: {warning}\n");
     }
-    out
+    out + &next_steps::text(report)
 }

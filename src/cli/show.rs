@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::store_args::{RepoArg, StoreArgs};
-use super::{Context, absent, human, list, replica};
+use super::{Context, absent, backup, human, list, replica};
 use crate::manifest::{Absence, BackupKind, Dictionary, Summary, Wrapping};
 use crate::store::{Contents, Description, ListedState};
 use crate::{counted, store};
@@ -102,13 +102,8 @@ impl Page {
         let took = (s.finished_at - s.started_at).to_std().unwrap_or_default();
         self.line("took", human::duration(took));
         let lsn = &s.lsn;
-        self.line(
-            "LSN",
-            format!(
-                "from_lsn {}, to_lsn {}, redo log {} to {}",
-                lsn.from_lsn, lsn.to_lsn, lsn.start_checkpoint, lsn.last_lsn
-            ),
-        );
+        let lsns = backup::lsns(lsn);
+        self.line("LSN", lsns.trim_start_matches("LSN: "));
         if s.kind == BackupKind::Incremental {
             self.line("scanned", format!("pages from LSN {} on", lsn.scan_floor));
         }

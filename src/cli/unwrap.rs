@@ -55,7 +55,7 @@ fn unwrap(args: &Common, layer: Layer, context: &Context) -> Result<(), Failure>
     options.remove_original = args.remove_original;
     options.parallel = args.parallel.map_or(cores, usize::from);
     options.cancel = interrupt::on_signal(interrupt::FILES)?;
-    let shown = Shown::new(context.progress);
+    let shown = Shown::transferring(context.progress, "unwrapping");
     let result = unwrap_in_place(&options, &shown);
     shown.end();
     let report = result?;

@@ -152,7 +152,7 @@ fn create(args: &Args, context: &Context) -> Result<(), Failure> {
     options.parallel = usize::from(args.parallel);
     options.absolute_names = args.absolute_names;
     let outputs = args.fifos.outputs()?;
-    let shown = Shown::new(context.progress);
+    let shown = Shown::transferring(context.progress, "writing");
     shown.phase(Phase::Transfer, None);
     let result = archive::create(&args.files, outputs, &options, &shown);
     shown.end();
@@ -181,7 +181,7 @@ fn extract(args: &Args, context: &Context) -> Result<(), Failure> {
         ..ExtractOptions::new(&args.directory)
     };
     let inputs = args.inputs()?;
-    let shown = Shown::new(context.progress);
+    let shown = Shown::transferring(context.progress, "extracting");
     shown.phase(Phase::Transfer, None);
     let result = archive::extract(inputs, options, &shown);
     shown.end();
@@ -209,7 +209,7 @@ fn extracted(report: &ExtractReport) -> String {
 
 fn list(args: &Args, context: &Context) -> Result<(), Failure> {
     let inputs = args.inputs()?;
-    let progress = Shown::new(context.progress);
+    let progress = Shown::transferring(context.progress, "reading");
     progress.phase(Phase::Transfer, None);
     let options = ListOptions {
         verify: args.verify,

@@ -87,6 +87,7 @@ impl ServerIdentity {
             redo_log_uuid: 0,
             data_file_path: String::new(),
             lower_case_table_names: 0,
+            settings: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     AbsentSpace, BackupName, Dictionary, FileEntry, History, Layout, Mac, PageTracking,
-    ReplicaPosition, packed,
+    ReplicaPosition, ServerSettings, packed,
 };
 use crate::innodb::{Lsn, PageSize};
 use chrono::{DateTime, Utc};
@@ -114,6 +114,10 @@ pub struct ServerIdentity {
     /// `@@lower_case_table_names`: a restored server must run with the same value.
     #[serde(default)]
     pub lower_case_table_names: u8,
+    /// Its address and further settings; `None` in manifests of earlier versions and in backups of
+    /// other programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<ServerSettings>,
 }
 
 /// Positions in the server's redo log.

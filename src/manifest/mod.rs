@@ -25,6 +25,7 @@ mod name_rules;
 mod object_name;
 pub(crate) mod packed;
 mod replica;
+mod server_settings;
 mod stored_path;
 mod summary;
 #[cfg(test)]
@@ -59,6 +60,7 @@ pub(crate) use object_name::{INDEX_DIGITS, PathFault, path_fault};
 pub use object_name::{check_path, object_name, split_object_name};
 pub use packed::{MANIFEST_FORMAT, PACKED_FORMAT, PackChoice};
 pub use replica::{ReplicaPosition, SourcePosition};
+pub use server_settings::ServerSettings;
 pub use stored_path::StoredPath;
 pub use summary::Summary;
 pub use tracking::PageTracking;

@@ -198,6 +198,7 @@ impl World {
                 redo_log_uuid: LOG_UUID,
                 data_file_path: "ibdata1:12M:autoextend".into(),
                 lower_case_table_names: 0,
+                settings: None,
             },
             lsn,
             binlog: Some(Binlog {

@@ -229,6 +229,7 @@ fn server(info: &str, options: &str, header: &FileHeader) -> Result<ServerIdenti
         data_file_path: value(options, "innodb_data_file_path")
             .unwrap_or_else(|| "ibdata1:12M:autoextend".to_owned()),
         lower_case_table_names: 0,
+        settings: None,
     })
 }
 

@@ -101,7 +101,7 @@ fn member(manifest: &Manifest) -> MemberPlan {
 fn newest_settings(manifests: &[Manifest], layout: &Layout) -> Vec<Setting> {
     manifests
         .first()
-        .map(|newest| settings::needed(&newest.server, layout))
+        .map(|newest| settings::needed(newest, layout))
         .unwrap_or_default()
 }
 

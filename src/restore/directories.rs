@@ -24,7 +24,7 @@ pub fn plan_directories(
 ) -> Result<RestorePlan, RestoreError> {
     planning::own_options(options)?;
     apart::check(&options.datadir, directories.iter().map(PathBuf::as_path))?;
-    Target::check(&options.datadir)?;
+    Target::check(&options.datadir, options.into())?;
     let mut members = directories
         .iter()
         .map(|directory| directory::open(directory, options.opening()))

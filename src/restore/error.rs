@@ -49,6 +49,46 @@ pub enum RestoreError {
         /// The reason, and a remedy.
         why: String,
     },
+    /// The target directory is not empty.
+    #[error(
+        "cannot restore to {}: it is not empty (it has {entry:?}); empty it, name another directory, or set \
+         RestoreOptions::force_move_aside to true, which moves its content aside",
+        path.display()
+    )]
+    NotEmpty {
+        /// The target.
+        path: PathBuf,
+        /// One of its entries.
+        entry: String,
+    },
+    /// A server runs in the target directory, whose content was to be moved aside.
+    #[error(
+        "cannot restore to {}: a server runs in it{} ({sign}); stop it, then run the same command again",
+        path.display(), process(*pid)
+    )]
+    ServerRuns {
+        /// The target.
+        path: PathBuf,
+        /// The server's process, if it is known.
+        pid: Option<u32>,
+        /// The sign by which the server was found.
+        sign: String,
+    },
+    /// The restore failed at its end, and the old content of the target could not be moved back.
+    #[error(
+        "{error}. The old content of {} is in {} now, and could not be moved back: {why}. Move it back with mv",
+        datadir.display(), place.display()
+    )]
+    OldContentMoved {
+        /// The target.
+        datadir: PathBuf,
+        /// The directory that has the old content.
+        place: PathBuf,
+        /// The reason why it could not be moved back.
+        why: String,
+        /// The failure of the restore.
+        error: Box<RestoreError>,
+    },
     /// No program can apply the redo log of this backup.
     #[error(
         "no program was found that can apply the redo log of a backup of {server}; needed: {needed}; considered: {looked}"
@@ -136,6 +176,10 @@ pub enum RestoreError {
     },
 }
 
+fn process(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(", process {pid}"))
+}
+
 /// Number of files that a message lists; the error or the report has all of them.
 const NAMED: usize = 20;
 
@@ -212,7 +256,10 @@ impl RestoreError {
         match self {
             Self::Read(error) => error.kind(),
             Self::DeviceFull { .. } | Self::NoSpace { .. } => ErrorKind::Full,
-            Self::Target { .. } => ErrorKind::Conflict,
+            Self::Target { .. } | Self::NotEmpty { .. } | Self::ServerRuns { .. } => {
+                ErrorKind::Conflict
+            }
+            Self::OldContentMoved { error, .. } => error.kind(),
             Self::NoApplier { .. } => ErrorKind::Incompatible,
             Self::Program { .. } | Self::Applier { .. } => ErrorKind::System,
             Self::Owner { .. } | Self::MysqldArgument { .. } | Self::KeyringConfig { .. } => {

@@ -16,6 +16,7 @@
 mod adopted;
 mod apart;
 mod applier;
+mod aside;
 pub(crate) mod assembled;
 mod binary_log;
 mod complete;
@@ -32,6 +33,8 @@ mod image;
 pub(crate) mod merge;
 mod mysqld;
 mod new_directory;
+mod next;
+mod occupied;
 mod onto;
 mod option_file;
 mod orphan;
@@ -44,8 +47,11 @@ pub(crate) mod redo;
 pub(crate) mod report;
 pub(crate) mod run;
 mod running;
+mod running_server;
 pub(crate) mod scratch_dir;
+mod service;
 mod settings;
+mod shell;
 mod sparse;
 mod stepwise;
 pub(crate) mod syncing;
@@ -63,6 +69,8 @@ pub use applier::{ApplierKind, ApplierPlan, applier_of};
 pub use directories::plan_directories;
 pub use error::RestoreError;
 pub(crate) use mysqld::refused as refused_option;
+pub use next::{Join, JoinMethod, JoinSource, NextSteps};
+pub(crate) use occupied::Occupied;
 #[doc(hidden)]
 pub use onto::merge_onto;
 pub use plan::{MemberPlan, MergeMethod, RestorePlan};
@@ -70,6 +78,7 @@ pub use planning::plan;
 pub use report::RestoreReport;
 pub use run::{run, run_directories};
 pub use settings::Setting;
+pub(crate) use shell::quoted as quoted_word;
 pub use tables::{CheckedTables, TableFinding};
 pub use version::{Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup};
 
@@ -94,7 +103,8 @@ pub enum ApplierChoice {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RestoreOptions {
-    /// The target directory: it must not exist, or be empty.
+    /// The target directory: it must not exist, or be empty; see also
+    /// [`Self::force_move_aside`].
     pub datadir: PathBuf,
     /// The program that applies the redo log.
     pub applier: ApplierChoice,
@@ -131,6 +141,9 @@ pub struct RestoreOptions {
     pub keyring_config: Option<PathBuf>,
     /// Error codes of the recovering server's InnoDB (`MY-013589`) that don't fail the restore.
     pub accepted_errors: Vec<String>,
+    /// If the target is a data directory with files: move its content aside at the end of the
+    /// restore, immediately before the restored directory takes its place. Nothing is deleted.
+    pub force_move_aside: bool,
     /// Begin although there may be too little space.
     pub skip_space_check: bool,
     /// Cancels the restore.
@@ -166,6 +179,7 @@ impl RestoreOptions {
             keep_failed: false,
             keyring_config: None,
             accepted_errors: Vec::new(),
+            force_move_aside: false,
             skip_space_check: false,
             cancel: Cancel::new(),
             check_tables: false,

@@ -25,7 +25,7 @@ pub fn plan(
 ) -> Result<RestorePlan, RestoreError> {
     own_options(options)?;
     apart::check(&options.datadir, repo.directory())?;
-    Target::check(&options.datadir)?;
+    Target::check(&options.datadir, options.into())?;
     let choice = repo.choose(name)?;
     let name = &choice.name;
     let Checked {

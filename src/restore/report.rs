@@ -1,5 +1,6 @@
 //! The report of a restore.
 
+use super::next::NextSteps;
 use super::settings::Setting;
 use super::tables::CheckedTables;
 use crate::reader::counters::MemberReport;
@@ -20,7 +21,7 @@ pub struct RestoreReport {
     /// Bytes fetched from the repository.
     pub fetched_bytes: u64,
     /// Length of all objects of the chain's members in the repository, in bytes.
-    pub chain_bytes: u64,
+    pub stored_bytes: u64,
     /// Bytes written to files before the redo log was applied (without holes).
     pub written_bytes: u64,
     /// The redo applier and its version.
@@ -42,6 +43,11 @@ pub struct RestoreReport {
     /// Settings for the restored server's my.cnf.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Setting>,
+    /// The steps that follow: commands and statements for this directory.
+    pub next: NextSteps,
+    /// The directory with the old content of the target, if that was moved aside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_aside: Option<PathBuf>,
     /// Files of the backup that were not placed in the restored directory, because a server would
     /// act on them, or because they are not known as data.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -7,6 +7,7 @@ use super::complete::Absent;
 use super::error::RestoreError;
 use super::held::WorkDirectories;
 use super::mysqld::{Recovered, Recovery};
+use super::next::NextSteps;
 use super::owner::Owner;
 use super::plan::{MergeMethod, RestorePlan};
 use super::report::RestoreReport;
@@ -90,7 +91,7 @@ fn run_from(
         reach::check(&plan.datadir, owner)?;
     }
     options.cancel.check()?;
-    let target = Target::begin(&plan.datadir, options.keep_failed)?;
+    let target = Target::begin(&plan.datadir, options.into())?;
     let adopted = target.kept_root();
     let adopted = adopted
         .map(|root| Adopted::take(root, owner.as_ref()))
@@ -105,7 +106,7 @@ fn run_from(
         &target,
     ) {
         Ok(mut report) => {
-            target.hand_over()?;
+            report.moved_aside = target.hand_over()?;
             if let Some(adopted) = adopted {
                 report.warnings.extend(adopted.warning());
                 adopted.keep();
@@ -187,7 +188,8 @@ fn restore(
     }
     let datadir = target.datadir().to_path_buf();
     let times = (merge_time, apply_time);
-    let mut report = report(plan, newest, &counters, datadir, recovered, times);
+    let next = NextSteps::of(plan, newest, options);
+    let mut report = report(plan, newest, &counters, datadir, recovered, times, next);
     report.warnings.extend(finished::warnings(&left, plan));
     report.not_placed.extend(left);
     Ok(report)
@@ -314,6 +316,7 @@ fn report(
     datadir: std::path::PathBuf,
     recovered: Recovered,
     (merge_time, apply_time): (Duration, Duration),
+    next: NextSteps,
 ) -> RestoreReport {
     let mut warnings = plan.warnings.clone();
     let complaint = |line: &String| format!("the recovering server logged: {line}");
@@ -332,7 +335,7 @@ fn report(
         datadir,
         members: counters.members(names.zip(stored.clone())),
         fetched_bytes: counters.fetched_total(),
-        chain_bytes: stored.sum(),
+        stored_bytes: stored.sum(),
         written_bytes: counters.written(),
         applier: plan.applier.to_string(),
         gtid_executed: mysqld::recorded_gtids(newest).map(str::to_owned),
@@ -342,6 +345,8 @@ fn report(
         merge_time,
         apply_time,
         settings: plan.settings.clone(),
+        next,
+        moved_aside: None,
         not_placed: plan.not_placed.clone(),
         warnings,
     }

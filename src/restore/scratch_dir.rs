@@ -214,8 +214,11 @@ mod tests {
     #[test]
     fn the_server_of_a_killed_restore_is_stopped() {
         let place = tempfile::tempdir().unwrap();
-        let target =
-            super::super::target::Target::begin(&place.path().join("datadir"), false).unwrap();
+        let target = super::super::target::Target::begin(
+            &place.path().join("datadir"),
+            super::super::target::TargetOptions::default(),
+        )
+        .unwrap();
         let scratch = left(place.path(), "lsnap-test-dead", Some(OURS));
         let work = scratch.join("datadir.lsnap-restoring");
         std::fs::rename(target.work(), &work).unwrap();

@@ -2,7 +2,7 @@
 
 use super::data_files;
 use crate::innodb::{PageSize, SpaceId};
-use crate::manifest::ServerIdentity;
+use crate::manifest::{Manifest, ServerSettings};
 use crate::reader::layout::Layout;
 use crate::reader::server_names;
 use serde::Serialize;
@@ -30,7 +30,8 @@ impl fmt::Display for Setting {
 }
 
 /// Returns the settings for a restored directory with these files.
-pub(super) fn needed(server: &ServerIdentity, layout: &Layout) -> Vec<Setting> {
+pub(super) fn needed(newest: &Manifest, layout: &Layout) -> Vec<Setting> {
+    let server = &newest.server;
     let mut settings = Vec::new();
     let mut add = |name: &str, value: Option<String>, why: String| {
         settings.push(Setting {
@@ -86,12 +87,51 @@ pub(super) fn needed(server: &ServerIdentity, layout: &Layout) -> Vec<Setting> {
     for (name, why) in [system, undo].into_iter().flatten() {
         add(&name, None, why);
     }
+    if newest.replica.is_some() {
+        add(
+            "skip_replica_start",
+            Some("ON".to_owned()),
+            "the source was a replica, and its tables would make this server replicate as soon as it starts; remove it \
+             when the replication of this server is set up"
+                .to_owned(),
+        );
+    }
+    if let Some(of) = &server.settings {
+        of_replication(of, &mut add);
+    }
     settings
+}
+
+/// Adds the settings on which the binary log and the redo log of the restored server depend.
+fn of_replication(of: &ServerSettings, add: &mut impl FnMut(&str, Option<String>, String)) {
+    if of.gtid_mode != "OFF" {
+        let why = "the source ran with it, and so must its replicas";
+        add("gtid_mode", Some(of.gtid_mode.clone()), why.to_owned());
+        let why = format!("gtid_mode={} requires it", of.gtid_mode);
+        add("enforce_gtid_consistency", Some("ON".to_owned()), why);
+    }
+    let in_use = |directory: &str, what: &str| {
+        format!(
+            "the source has its {what} in {directory}; a server that finds files of another server there uses them as \
+             its own. Move them away, or name another directory"
+        )
+    };
+    if let Some(directory) = &of.binary_log_directory {
+        add("log_bin", None, in_use(directory, "binary log"));
+    }
+    if let Some(directory) = &of.redo_directory {
+        add(
+            "innodb_log_group_home_dir",
+            None,
+            in_use(directory, "redo log"),
+        );
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::BackupName;
     use crate::reader::FilePlan;
 
     fn file(path: &str, id: u32, external: Option<&str>) -> FilePlan {
@@ -109,7 +149,7 @@ mod tests {
     }
 
     fn settings_of(files: Vec<FilePlan>) -> Vec<String> {
-        let server: ServerIdentity = serde_json::from_value(serde_json::json!({
+        let server = serde_json::from_value(serde_json::json!({
             "uuid": "", "version": "9.7.4", "flavor": "MySQL", "hostname": "", "page_size": 16384,
             "redo_format": 6, "redo_log_uuid": 0, "redo_creator": "MySQL 9.7.4",
             "data_file_path": data_files::DEFAULT, "lower_case_table_names": 0
@@ -119,7 +159,11 @@ mod tests {
             files,
             ..Layout::default()
         };
-        let settings = needed(&server, &layout);
+        let newest = Manifest {
+            server,
+            ..Manifest::blank(BackupName::unnamed())
+        };
+        let settings = needed(&newest, &layout);
         settings.iter().map(ToString::to_string).collect()
     }
 

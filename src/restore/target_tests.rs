@@ -3,6 +3,11 @@
 use super::super::target_place::sibling;
 use super::*;
 
+const KEPT_NOTHING: TargetOptions = TargetOptions {
+    keep_failed: false,
+    move_aside: false,
+};
+
 fn fill(target: &Target) {
     for name in ["mysql.ibd", "ibdata1", "undo_001"] {
         std::fs::write(target.root().join(name), name).unwrap();
@@ -19,7 +24,7 @@ fn the_target_appears_at_once_and_the_work_directory_is_removed() {
         if make_first {
             std::fs::create_dir(&datadir).unwrap();
         }
-        let target = Target::begin(&datadir, false).unwrap();
+        let target = Target::begin(&datadir, KEPT_NOTHING).unwrap();
         fill(&target);
         let work = target.work().to_path_buf();
         target.hand_over().unwrap();
@@ -34,19 +39,19 @@ fn a_target_that_is_not_empty_is_refused() {
     let datadir = dir.path().join("data");
     std::fs::create_dir(&datadir).unwrap();
     std::fs::write(datadir.join("precious"), "x").unwrap();
-    assert!(Target::begin(&datadir, false).is_err());
-    assert!(Target::begin(&datadir.join("precious"), false).is_err());
-    assert!(Target::begin(&dir.path().join("no/such"), false).is_err());
+    assert!(Target::begin(&datadir, KEPT_NOTHING).is_err());
+    assert!(Target::begin(&datadir.join("precious"), KEPT_NOTHING).is_err());
+    assert!(Target::begin(&dir.path().join("no/such"), KEPT_NOTHING).is_err());
     let link = dir.path().join("link");
     std::os::unix::fs::symlink("/nowhere/at/all", &link).unwrap();
-    assert!(Target::begin(&link, false).is_err());
+    assert!(Target::begin(&link, KEPT_NOTHING).is_err());
 }
 
 #[test]
 fn failure_leaves_the_log_and_nothing_that_starts() {
     let dir = tempfile::tempdir().unwrap();
     let datadir = dir.path().join("data");
-    let target = Target::begin(&datadir, false).unwrap();
+    let target = Target::begin(&datadir, KEPT_NOTHING).unwrap();
     fill(&target);
     let log = target.work().join("mysqld.log");
     std::fs::write(&log, "why").unwrap();
@@ -55,7 +60,10 @@ fn failure_leaves_the_log_and_nothing_that_starts() {
     assert!(!sibling(&datadir).join("data").exists());
     assert_eq!(std::fs::read(&log).unwrap(), b"why");
     // The next restore can begin.
-    Target::begin(&datadir, false).unwrap().hand_over().unwrap();
+    Target::begin(&datadir, KEPT_NOTHING)
+        .unwrap()
+        .hand_over()
+        .unwrap();
 }
 
 #[test]
@@ -65,23 +73,23 @@ fn only_an_unlocked_work_directory_of_lsnap_is_removed() {
     let work = sibling(&datadir);
     std::fs::create_dir(&work).unwrap();
     std::fs::write(work.join("precious"), "x").unwrap();
-    assert!(Target::begin(&datadir, false).is_err());
+    assert!(Target::begin(&datadir, KEPT_NOTHING).is_err());
     assert!(work.join("precious").exists());
     std::fs::write(work.join(MARKER), "something else\n").unwrap();
-    assert!(Target::begin(&datadir, false).is_err());
+    assert!(Target::begin(&datadir, KEPT_NOTHING).is_err());
     assert!(work.join("precious").exists());
     std::fs::remove_dir_all(&work).unwrap();
 
-    let running = Target::begin(&datadir, false).unwrap();
-    let error = Target::begin(&datadir, false).unwrap_err();
+    let running = Target::begin(&datadir, KEPT_NOTHING).unwrap();
+    let error = Target::begin(&datadir, KEPT_NOTHING).unwrap_err();
     assert!(error.to_string().contains("running"), "{error}");
     assert!(running.root().exists());
     // A child process that still holds the lock keeps the directory, too.
     let child = running.lock_for_child().unwrap();
     drop(running);
-    assert!(Target::begin(&datadir, false).is_err());
+    assert!(Target::begin(&datadir, KEPT_NOTHING).is_err());
     drop(child);
-    assert!(Target::begin(&datadir, false).is_ok());
+    assert!(Target::begin(&datadir, KEPT_NOTHING).is_ok());
 }
 
 /// The procedure for mount points, which a test can't create.
@@ -90,7 +98,7 @@ fn in_the_target_the_dictionary_is_moved_last() {
     let dir = tempfile::tempdir().unwrap();
     let datadir = dir.path().join("data");
     std::fs::create_dir(&datadir).unwrap();
-    let mut target = Target::begin(&datadir, false).unwrap();
+    let mut target = Target::begin(&datadir, KEPT_NOTHING).unwrap();
     fill(&target);
     let inside = datadir.join(SUFFIX);
     std::fs::rename(&target.work, &inside).unwrap();
@@ -102,10 +110,37 @@ fn in_the_target_the_dictionary_is_moved_last() {
     assert!(!datadir.join("ibdata1").exists());
     assert!(!datadir.join("db").exists());
     assert!(!inside.join("data").exists());
+    // It isn't of the restore.
+    assert!(datadir.join(LAST).is_dir());
 
-    let left = lock_leftover(&inside).unwrap();
-    assert_eq!(left.moved.last().map(String::as_str), Some(LAST));
-    assert_eq!(left.moved.len(), 4);
+    // Nothing is left to remove for the next restore.
+    assert_eq!(lock_leftover(&inside).unwrap().moved, []);
+}
+
+/// A restore that was killed while it moved entries into a mount point. Meanwhile somebody put another
+/// file of the same name there.
+#[test]
+fn the_next_restore_removes_only_the_entries_of_the_killed_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let datadir = dir.path().join("data");
+    std::fs::create_dir(&datadir).unwrap();
+    for name in ["ibdata1", "mysql.ibd", "older"] {
+        std::fs::write(datadir.join(name), "x").unwrap();
+    }
+    let ours = Moved::of(&datadir, "ibdata1").unwrap().to_string();
+    let theirs = Moved::of(&datadir, "mysql.ibd").unwrap().to_string();
+    std::fs::write(dir.path().join("other"), "y").unwrap();
+    std::fs::rename(dir.path().join("other"), datadir.join("mysql.ibd")).unwrap();
+    // An earlier version listed only names.
+    let marker = format!("{OURS}\n{MOVING}\n{ours}{theirs}older\n../escape\n");
+    let moved = moved_entries(&marker);
+    assert_eq!(moved.len(), 3);
+    remove_moved(&datadir, &moved).unwrap();
+    let left: Vec<_> = std::fs::read_dir(&datadir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["mysql.ibd"]);
 }
 
 /// Simulates a restore that was killed at any moment of removing, or creating, a work directory.
@@ -125,7 +160,7 @@ fn the_next_restore_removes_the_files_of_a_killed_one() {
                 Some(_) => std::fs::write(work.join(MARKER), "").unwrap(),
                 None => {}
             }
-            let begun = Target::begin(&datadir, false);
+            let begun = Target::begin(&datadir, KEPT_NOTHING);
             // A directory of another program has entries and no marker of lsnap.
             let foreign = !entries.is_empty() && marker != Some("whole");
             assert_eq!(begun.is_err(), foreign, "{entries:?} {marker:?}");
@@ -161,7 +196,7 @@ fn moved_entries_of_a_finished_restore_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let datadir = dir.path().join("data");
     std::fs::create_dir(&datadir).unwrap();
-    let mut target = Target::begin(&datadir, false).unwrap();
+    let mut target = Target::begin(&datadir, KEPT_NOTHING).unwrap();
     fill(&target);
     let inside = datadir.join(SUFFIX);
     std::fs::rename(&target.work, &inside).unwrap();
@@ -172,14 +207,14 @@ fn moved_entries_of_a_finished_restore_are_kept() {
     target.done = true;
     drop(target);
     // As if it had been killed here: the work directory still exists.
-    assert_eq!(lock_leftover(&inside).unwrap().moved, Vec::<String>::new());
+    assert_eq!(lock_leftover(&inside).unwrap().moved, Vec::<Moved>::new());
     assert!(datadir.join("mysql.ibd").exists());
 }
 
 #[test]
 fn too_little_space_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let target = Target::begin(&dir.path().join("data"), false).unwrap();
+    let target = Target::begin(&dir.path().join("data"), KEPT_NOTHING).unwrap();
     target.check_space(1).unwrap();
     let error = target.check_space(u64::MAX).unwrap_err();
     assert!(matches!(

@@ -3,6 +3,8 @@
 use super::error::{RestoreError, io, refuse};
 use super::orphan;
 use rustix::fs::FlockOperation;
+use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -90,7 +92,7 @@ pub(super) struct Leftover {
     /// The locked marker, if there is one.
     _marker: Option<File>,
     /// The entries that it had begun to move into the target.
-    pub(super) moved: Vec<String>,
+    pub(super) moved: Vec<Moved>,
 }
 
 /// Checks that an existing work directory was created by lsnap and is not in use, and locks it.
@@ -130,13 +132,73 @@ pub(super) fn lock_leftover(work: &Path) -> Result<Leftover, RestoreError> {
     })
 }
 
+/// An entry that a restore moved into the target, or was about to move. Somebody may have put another
+/// entry of that name there since; the inode number tells them apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) name: String,
+    /// `None` in the list of an earlier version.
+    inode: Option<u64>,
+}
+
+impl Moved {
+    /// Describes an entry of `root`.
+    pub(super) fn of(root: &Path, name: &str) -> Result<Self, RestoreError> {
+        let path = root.join(name);
+        let found = std::fs::symlink_metadata(&path).map_err(io("look at", &path))?;
+        Ok(Self {
+            name: name.to_owned(),
+            inode: Some(found.ino()),
+        })
+    }
+
+    /// Returns whether the entry `name` of the target is this one.
+    pub(super) fn is_there(&self, datadir: &Path, name: &OsStr) -> bool {
+        let found = std::fs::symlink_metadata(datadir.join(&self.name));
+        let is_same = |inode| found.is_ok_and(|found| found.ino() == inode);
+        name == self.name.as_str() && self.inode.is_none_or(is_same)
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let numbered = line
+            .split_once(' ')
+            .and_then(|(inode, name)| Some((Some(inode.parse().ok()?), name)));
+        let (inode, name) = numbered.unwrap_or((None, line));
+        let is_name = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
+        is_name.then(|| Self {
+            name: name.to_owned(),
+            inode,
+        })
+    }
+}
+
+/// A line of the list, with its end.
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.inode {
+            Some(inode) => writeln!(f, "{inode} {}", self.name),
+            None => writeln!(f, "{}", self.name),
+        }
+    }
+}
+
+/// Removes those of the entries that are in the target.
+pub(super) fn remove_moved(datadir: &Path, moved: &[Moved]) -> Result<(), RestoreError> {
+    let there = moved
+        .iter()
+        .filter(|entry| entry.is_there(datadir, OsStr::new(&entry.name)));
+    for entry in there {
+        remove(&datadir.join(&entry.name))?;
+    }
+    Ok(())
+}
+
 /// Returns the entries after the line that begins the list of moved entries.
-pub(super) fn moved_entries(marker: &str) -> Vec<String> {
+pub(super) fn moved_entries(marker: &str) -> Vec<Moved> {
     marker
         .lines()
         .skip_while(|line| *line != MOVING)
         .skip(1)
-        .filter(|name| !name.is_empty() && !name.contains('/') && *name != "." && *name != "..")
-        .map(str::to_owned)
+        .filter_map(Moved::parse)
         .collect()
 }

@@ -60,6 +60,7 @@ pub use log_status::{BinlogPosition, LogStatus};
 pub use option_file::{Entry, FileChoice, OptionFiles};
 pub use options::{ConnectOptions, Overrides, Prompt, Protocol, SslMode, Transport};
 pub use password::Password;
+pub(crate) use replica::quoted;
 pub use replica::{Channel, Recorded, Replica, SourcePoint};
 pub use tablespaces::{DictionaryRow, TablespaceRow};
 pub use variables::{Keyring, Variables};

@@ -233,6 +233,6 @@ fn point(row: &Row) -> Result<SourcePoint, ServerError> {
 }
 
 /// Returns a string literal for any `sql_mode`: the server refuses names with a backslash.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

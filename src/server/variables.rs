@@ -67,6 +67,12 @@ pub struct Variables {
     pub log_bin: bool,
     /// `log_bin_index`: the path of the binary log's index.
     pub log_bin_index: Option<PathBuf>,
+    /// `log_replica_updates`.
+    pub log_replica_updates: bool,
+    /// `report_host`, if it is set.
+    pub report_host: Option<String>,
+    /// `report_port`.
+    pub report_port: Option<u16>,
     /// `plugin_dir`.
     pub plugin_dir: PathBuf,
     /// The keyring.
@@ -74,7 +80,7 @@ pub struct Variables {
 }
 
 /// The names of all variables that are read.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 26] = [
     "datadir",
     "innodb_data_home_dir",
     "innodb_data_file_path",
@@ -97,6 +103,9 @@ const NAMES: [&str; 23] = [
     "lower_case_table_names",
     "log_bin",
     "log_bin_index",
+    "log_replica_updates",
+    "report_host",
+    "report_port",
     "plugin_dir",
 ];
 
@@ -236,6 +245,9 @@ fn typed(found: &Found, keyring: Keyring) -> Result<Variables, ServerError> {
         lower_case_table_names: found.number("lower_case_table_names")?,
         log_bin: found.on("log_bin")?,
         log_bin_index: found.optional("log_bin_index").map(PathBuf::from),
+        log_replica_updates: found.on("log_replica_updates")?,
+        report_host: found.optional("report_host"),
+        report_port: found.optional_number("report_port")?,
         plugin_dir: found.text("plugin_dir")?.into(),
         keyring,
     })
@@ -251,7 +263,8 @@ mod tests {
             innodb_temp_tablespaces_dir=./#innodb_temp/ innodb_directories= innodb_page_size=16384 \
             innodb_redo_log_capacity=104857600 innodb_checksum_algorithm=crc32 innodb_log_checksums=ON \
             innodb_redo_log_encrypt=OFF innodb_undo_log_encrypt=ON innodb_buffer_pool_filename=ib_buffer_pool \
-            server_id=1 server_uuid=u lower_case_table_names=0 log_bin=OFF log_bin_index= plugin_dir=/p/";
+            server_id=1 server_uuid=u lower_case_table_names=0 log_bin=OFF log_bin_index= log_replica_updates=ON \
+            plugin_dir=/p/";
         let pairs = text.split_whitespace().filter_map(|p| p.split_once('='));
         pairs.map(|(k, v)| (k.to_string(), v.to_string())).collect()
     }

@@ -29,6 +29,8 @@ mod layouts;
 mod left_out;
 mod load;
 mod memory;
+mod move_aside;
+mod next_steps;
 mod night;
 mod outages;
 mod overlap;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const NO_GTIDS: &[&str] = &[
+pub const NO_GTIDS: &[&str] = &[
     "--gtid-mode=OFF",
     "--innodb-buffer-pool-size=64M",
     "--innodb-redo-log-capacity=64M",
@@ -25,7 +25,7 @@ const NO_GTIDS: &[&str] = &[
 const REPLICA: &[&str] = &["--server-id=2", "--skip-replica-start"];
 const NEW_REPLICA: &[&str] = &["--server-id=3", "--skip-replica-start"];
 const TRANSACTIONS: u64 = 1500;
-const CONTENT: &str = "SELECT CONCAT_WS(' ', (SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(CONCAT(id, v)))) FROM d.t), \
+pub const CONTENT: &str = "SELECT CONCAT_WS(' ', (SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(CONCAT(id, v)))) FROM d.t), \
                        (SELECT CONCAT(COUNT(*), ' ', SUM(n)) FROM d.c))";
 
 /// Threads of small transactions on a source.
@@ -86,15 +86,15 @@ impl Drop for Writers {
     }
 }
 
-struct Pair {
-    source: Sandbox,
-    replica: Sandbox,
+pub struct Pair {
+    pub source: Sandbox,
+    pub replica: Sandbox,
     mode: &'static [&'static str],
-    room: tempfile::TempDir,
+    pub room: tempfile::TempDir,
 }
 
 impl Pair {
-    fn start(name: &str, mode: &'static [&'static str], replica: &[&str]) -> Self {
+    pub fn start(name: &str, mode: &'static [&'static str], replica: &[&str]) -> Self {
         let source = Sandbox::start(&format!("{name}-src"), &[mode, &["--server-id=1"]]);
         let replica = Sandbox::start(&format!("{name}-rep"), &[mode, REPLICA, replica]);
         let mut conn = source.connect();
@@ -147,7 +147,7 @@ impl Pair {
         run(&mut conn, "START REPLICA SQL_THREAD");
     }
 
-    fn repository(&self) -> PathBuf {
+    pub fn repository(&self) -> PathBuf {
         self.room.path().join("repository")
     }
 
@@ -192,7 +192,7 @@ impl Pair {
         assert_eq!(value(&mut conn, CONTENT), expected, "{statements}");
     }
 
-    fn reaches_the_end(&self, conn: &mut Conn) {
+    pub fn reaches_the_end(&self, conn: &mut Conn) {
         let (file, position) = {
             let mut source = self.source.connect();
             let row: mysql::Row = source

@@ -73,10 +73,11 @@ class Page:
         if kind == "sh":
             self.count("commands", len(block.commands()))
             if block.words == "background":
-                socket = re.search(r"--socket (\S+)", text).group(1)
+                option = {name: re.search(rf"--{name}[ =](\S+)", text).group(1) for name in ("datadir", "socket")}
+                socket = os.path.join(option["datadir"], option["socket"])
                 text = f"{{\n{text}}} </dev/null >/srv/background 2>&1 &\n" \
                        f"for i in {{1..300}}; do mysqladmin --socket {socket} ping >/dev/null 2>&1 && exit; sleep 0.1; done\n" \
-                       "cat /srv/background /tmp/*.err; exit 1"
+                       "cat /srv/background; exit 1"
             self.output = shell(NAME.sub("$(newest-backup)", text), where)
         elif kind == "sql":
             self.count("commands", text.count(";\n"))

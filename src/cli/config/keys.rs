@@ -49,6 +49,7 @@ const NOT_IN_FILE: &[&str] = &[
     "help",
     "incremental",
     "full",
+    "force-move-aside",
     "incremental-dir",
     "json",
     "no-defaults",

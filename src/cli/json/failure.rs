@@ -21,7 +21,11 @@ impl ErrorDocument {
     /// Returns the text for people: the message and the hint.
     pub(in crate::cli) fn text(&self) -> String {
         let hint = self.hint.as_ref();
-        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+        let hint = hint.map_or_else(String::new, |hint| {
+            // Several lines begin on a line of their own.
+            let begin = if hint.contains('\n') { "\n" } else { "; " };
+            format!("{begin}{hint}")
+        });
         format!("{}{hint}", self.message)
     }
 }

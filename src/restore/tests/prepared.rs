@@ -84,7 +84,7 @@ fn the_merged_directory_is_a_full_backup_for_xtrabackup() {
     );
     // A second restore to the same target is refused.
     let error = run(&world.repo, &plan, &options, &Silent).unwrap_err();
-    assert!(matches!(error, RestoreError::Target { .. }), "{error}");
+    assert!(matches!(error, RestoreError::NotEmpty { .. }), "{error}");
 }
 
 #[test]
