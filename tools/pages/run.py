@@ -102,7 +102,9 @@ class Page:
             shell(f"lsnap --config {path} config show", where)
             path.unlink()
         elif kind == "json":
-            json.loads(text)
+            # A document, or one on each line.
+            for document in [text] if text.startswith(("{\n", "[\n")) else text.splitlines():
+                json.loads(document)
         elif kind == "yaml":
             for arguments in re.findall(r"args: (\[.*\])", text):
                 self.count("commands")
