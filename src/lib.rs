@@ -74,6 +74,7 @@
 //! | [`mod@backup`], [`restore`] | the two jobs |
 //! | [`mod@verify`], [`mod@consolidate`] | checks of backups; full backups made from chains |
 //! | `cli` | the program |
+//! | `compat` | the program under the names of xtrabackup's programs |
 
 // Without `cli`, the code that only the jobs and the program use is dead.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
@@ -96,6 +97,9 @@ pub mod cli;
 pub mod cloud;
 #[doc(hidden)]
 pub mod codec;
+#[doc(hidden)]
+#[cfg(feature = "cli")]
+pub mod compat;
 #[cfg(feature = "jobs")]
 pub mod consolidate;
 mod counted;

@@ -1,5 +1,5 @@
-//! The `lsnap` program: everything is in [`lsnap::cli`].
+//! The `lsnap` program: everything is in [`lsnap::compat`], which finds out under which name it was called.
 
 fn main() -> std::process::ExitCode {
-    lsnap::cli::main()
+    lsnap::compat::main()
 }

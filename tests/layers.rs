@@ -158,6 +158,20 @@ const MAY: &[(&str, &[&str])] = &[
             "consolidate",
         ],
     ),
+    (
+        "compat",
+        &[
+            "shown",
+            "secret_file",
+            "codec",
+            "archive",
+            "backup",
+            "server",
+            "manifest",
+            "progress",
+            "cli",
+        ],
+    ),
 ];
 
 /// Layers that every layer may import.

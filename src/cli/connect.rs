@@ -111,7 +111,7 @@ impl Args {
 }
 
 /// Reads a line: from a terminal without echo, else from standard input.
-fn ask(prompt: &str) -> io::Result<String> {
+pub(super) fn ask(prompt: &str) -> io::Result<String> {
     let stdin = io::stdin();
     let hidden = stdin
         .is_terminal()

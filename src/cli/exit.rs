@@ -118,6 +118,11 @@ impl Failure {
         }
     }
 
+    /// Returns the message.
+    pub(super) fn into_message(self) -> String {
+        self.message
+    }
+
     /// Returns the exit code, the kind and the message.
     pub(super) fn into_parts(self) -> (ExitCode, FailureKind, String) {
         (self.code, self.kind, self.message)

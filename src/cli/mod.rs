@@ -33,6 +33,7 @@ mod replica;
 mod restore;
 mod retention;
 mod server_load;
+mod shared;
 mod show;
 mod store_args;
 mod streams;
@@ -40,6 +41,8 @@ mod unwrap;
 mod usage;
 mod verify;
 mod xbstream;
+
+pub(crate) use shared::{ask, on_signal, print, print_to_stderr, printed, standard_output};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -165,10 +168,10 @@ impl Command {
     }
 }
 
-/// Runs the program with the arguments of the process.
+/// Runs the program with these arguments; the first is its name.
 #[must_use]
-pub fn main() -> ExitCode {
-    let (cli, name) = match parse(&std::env::args_os().collect::<Vec<_>>()) {
+pub(crate) fn main(args: &[OsString]) -> ExitCode {
+    let (cli, name) = match parse(args) {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };

@@ -91,14 +91,35 @@ impl OptionFiles {
         Self::read_below(choice, Path::new("/"), home)
     }
 
+    /// The same as [`Self::read`] for other groups than `[client]` and `[lsnap]`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_groups(
+        choice: &FileChoice,
+        groups: &[&str],
+        home: Option<&Path>,
+    ) -> Result<Self, ServerError> {
+        Self::read_all(choice, groups, Path::new("/"), home)
+    }
+
     /// The same as [`Self::read`] with another root directory for the global files: for tests.
     fn read_below(
         choice: &FileChoice,
         root: &Path,
         home: Option<&Path>,
     ) -> Result<Self, ServerError> {
+        Self::read_all(choice, &OWN_GROUPS, root, home)
+    }
+
+    fn read_all(
+        choice: &FileChoice,
+        groups: &[&str],
+        root: &Path,
+        home: Option<&Path>,
+    ) -> Result<Self, ServerError> {
         let mut reader = Reader {
-            groups: groups(choice.group_suffix.as_deref()),
+            groups: with_suffix(groups, choice.group_suffix.as_deref()),
             found: Self::default(),
             budget: MAX_FILES,
         };
@@ -133,8 +154,20 @@ impl OptionFiles {
     /// # Errors
     /// A line that can't be parsed.
     pub fn parse(text: &str, suffix: Option<&str>) -> Result<Self, ServerError> {
+        Self::parse_all(text, with_suffix(&OWN_GROUPS, suffix))
+    }
+
+    /// The same as [`Self::parse`] for other groups.
+    ///
+    /// # Errors
+    /// A line that can't be parsed.
+    pub(crate) fn parse_groups(text: &str, groups: &[&str]) -> Result<Self, ServerError> {
+        Self::parse_all(text, with_suffix(groups, None))
+    }
+
+    fn parse_all(text: &str, groups: Vec<String>) -> Result<Self, ServerError> {
         let mut reader = Reader {
-            groups: groups(suffix),
+            groups,
             found: Self::default(),
             budget: 0,
         };
@@ -143,8 +176,11 @@ impl OptionFiles {
     }
 }
 
-fn groups(suffix: Option<&str>) -> Vec<String> {
-    let plain = ["client", "lsnap"];
+/// The groups that lsnap reads.
+const OWN_GROUPS: [&str; 2] = ["client", "lsnap"];
+
+/// Returns the groups, and each of them with the suffix.
+fn with_suffix(plain: &[&str], suffix: Option<&str>) -> Vec<String> {
     let suffix = suffix.filter(|s| !s.is_empty());
     plain
         .iter()

@@ -30,6 +30,7 @@ mod left_out;
 mod load;
 mod memory;
 mod move_aside;
+mod named_xtrabackup;
 mod next_steps;
 mod night;
 mod outages;

@@ -196,6 +196,9 @@ class Host:
             shutil.rmtree(path, ignore_errors=True)
         for path in pathlib.Path("/var/lib").glob("mysql*"):
             shutil.rmtree(path)
+        for name in ("xtrabackup", "xbstream", "xbcrypt"):
+            # With an xtrabackup on the PATH, a restore would use it.
+            pathlib.Path("/usr/local/bin", name).unlink(missing_ok=True)
         for path in pathlib.Path("/tmp").iterdir():
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         for path in ("/srv", "/etc/mysql", "/var/backups", "/var/tmp"):

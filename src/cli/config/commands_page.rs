@@ -25,6 +25,8 @@ const SHARED: &[&str] = &[
     "Load on the server",
     "Retention",
     "Test restore",
+    "Hooks",
+    "Metrics",
 ];
 
 pub(super) fn root() -> PathBuf {

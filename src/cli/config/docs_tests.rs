@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// Options of other programs that pages name: the option, the program.
 const OF_OTHERS: &[(&str, &str)] = &[
     ("build-arg", "podman"),
+    ("collector", "node_exporter"),
     ("defaults-file", "mysql"),
     ("exclude-gtids", "mysqlbinlog"),
     ("lock-ddl", "xtrabackup"),
@@ -40,8 +41,15 @@ const OF_MYSQLD: &[&str] = &[
 /// Pages that name options of [`OF_MYSQLD`].
 const WITH_MYSQLD: &[&str] = &["docs/checks.md", "docs/security.md"];
 
-/// Pages about the project's own tools: their options are of cargo and the tools.
-const OF_TOOLS: &[&str] = &["docs/performance.md", "docs/design.md", "docs/format/"];
+/// Pages about the project's own tools, whose options are of cargo and the tools, and about the options of xtrabackup,
+/// which have tests of their own.
+const OF_TOOLS: &[&str] = &[
+    "docs/performance.md",
+    "docs/design.md",
+    "docs/format/",
+    "docs/xtrabackup.md",
+    "docs/reference/xtrabackup-options.md",
+];
 
 /// Returns the pages with their paths from the root.
 fn pages() -> Vec<(String, String)> {

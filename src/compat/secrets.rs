@@ -1,0 +1,166 @@
+//! Secrets on the command line. Callers of xtrabackup give passwords and keys there, where every user of the machine
+//! can read them in the list of processes. As the original does, lsnap overwrites them as soon as it has read them.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+
+/// The fields of `/proc/PID/stat` after the name of the command, which is in parentheses: `arg_start` and `arg_end`
+/// are the fields 48 and 49, counted from 1, and the first one after the name is 3 (`proc_pid_stat(5)`).
+const ARG_START: usize = 48 - 3;
+
+/// The options whose values are secrets, without `--`, and the length of their shortest unambiguous prefix.
+const OPTIONS: [(&str, usize); 3] = [("password", 3), ("encrypt-key", 11), ("transition-key", 2)];
+
+/// Overwrites the values of secret options in the list of processes. `letters`: the one-letter options with secrets.
+pub(super) fn blank(args: &[OsString], letters: &[u8]) {
+    let places = places(args, letters);
+    if !places.is_empty()
+        && let Err(error) = overwrite(args, &places)
+    {
+        super::log::warning(&format!(
+            "the password or key on the command line stays visible in the list of processes: {error}; give it in an \
+             option file or a key file"
+        ));
+    }
+}
+
+/// Returns the arguments as text, with `...` instead of secrets.
+pub(super) fn masked(args: &[OsString], letters: &[u8]) -> String {
+    let places = places(args, letters);
+    let words = args.iter().enumerate().map(|(index, arg)| {
+        match places.iter().find(|place| place.0 == index) {
+            Some((_, from)) => {
+                let kept = arg.as_bytes().get(..*from).unwrap_or_default();
+                String::from_utf8_lossy(kept).into_owned() + "..."
+            }
+            None => arg.to_string_lossy().into_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Returns where the secrets are: the index of an argument, and the offset in it.
+fn places(args: &[OsString], letters: &[u8]) -> Vec<(usize, usize)> {
+    let mut places = Vec::new();
+    for (index, arg) in args.iter().enumerate() {
+        let bytes = arg.as_bytes();
+        if bytes == b"--" {
+            break;
+        }
+        if let Some(long) = bytes.strip_prefix(b"--") {
+            let end = long.iter().position(|byte| *byte == b'=');
+            let name =
+                String::from_utf8_lossy(&long[..end.unwrap_or(long.len())]).replace('_', "-");
+            let name = name.strip_prefix("loose-").unwrap_or(&name);
+            let is_secret =
+                |(option, least): &(&str, usize)| name.len() >= *least && option.starts_with(name);
+            if !OPTIONS.iter().any(is_secret) {
+                continue;
+            }
+            match end {
+                Some(end) => places.push((index, "--".len() + end + 1)),
+                // The value of --password is only taken after `=`.
+                None if !"password".starts_with(name) => places.push((index + 1, 0)),
+                None => {}
+            }
+        } else if let [b'-', letter, rest @ ..] = bytes
+            && letters.contains(letter)
+        {
+            match rest {
+                [] if *letter != b'p' => places.push((index + 1, 0)),
+                [] => {}
+                _ => places.push((index, 2)),
+            }
+        }
+    }
+    places.retain(|(index, from)| args.get(*index).is_some_and(|arg| arg.len() > *from));
+    places
+}
+
+/// Overwrites the arguments of this process from these offsets on with `x`. Rust's own copies of the arguments are
+/// made when they are asked for; the area of the kernel is what `ps` shows.
+fn overwrite(args: &[OsString], places: &[(usize, usize)]) -> io::Result<()> {
+    let start = arg_start()?;
+    let shown = std::fs::read("/proc/self/cmdline")?;
+    let mut offset = 0;
+    let mut starts = Vec::new();
+    for arg in args {
+        starts.push(offset);
+        offset += arg.len() + 1;
+    }
+    let same = args
+        .iter()
+        .zip(&starts)
+        .all(|(arg, at)| shown.get(*at..at + arg.len()) == Some(arg.as_bytes()));
+    if !same {
+        return Err(io::Error::other("the process has other arguments"));
+    }
+    let memory: File = OpenOptions::new().write(true).open("/proc/self/mem")?;
+    for (index, from) in places {
+        let length = args[*index].len() - from;
+        let at = start + (starts[*index] + from) as u64;
+        memory.write_all_at(&vec![b'x'; length], at)?;
+    }
+    Ok(())
+}
+
+/// Returns the address of the arguments of this process.
+fn arg_start() -> io::Result<u64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    after_name
+        .and_then(|rest| rest.split_ascii_whitespace().nth(ARG_START))
+        .and_then(|field| field.parse().ok())
+        .filter(|start| *start != 0)
+        .ok_or_else(|| io::Error::other("/proc/self/stat has no address of the arguments"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(args: &[&str]) -> Vec<(usize, usize)> {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        places(&args, b"p")
+    }
+
+    #[test]
+    fn the_places_of_secrets() {
+        assert_eq!(found(&["x", "--password=abc"]), [(1, 11)]);
+        assert_eq!(found(&["x", "--pass=abc", "-pabc"]), [(1, 7), (2, 2)]);
+        assert_eq!(found(&["x", "--encrypt_key", "abc"]), [(2, 0)]);
+        assert_eq!(found(&["x", "--encrypt-key=abc"]), [(1, 14)]);
+        assert_eq!(found(&["x", "--transition-key=abc"]), [(1, 17)]);
+        assert_eq!(found(&["x", "--loose-password=abc"]), [(1, 17)]);
+    }
+
+    #[test]
+    fn a_command_line_without_its_secrets() {
+        let args = [
+            "x",
+            "--user=root",
+            "--password=abc",
+            "-pabc",
+            "--encrypt-key",
+            "abc",
+            "--stream",
+        ];
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        assert_eq!(
+            masked(&args, b"p"),
+            "x --user=root --password=... -p... --encrypt-key ... --stream"
+        );
+    }
+
+    #[test]
+    fn no_other_value_is_overwritten() {
+        assert!(found(&["x", "--password", "abc", "-p", "abc"]).is_empty());
+        assert!(found(&["x", "--encrypt-key-file=/key", "--encrypt=AES256"]).is_empty());
+        assert!(found(&["x", "--", "--password=abc"]).is_empty());
+        assert!(found(&["x", "--password="]).is_empty());
+        assert!(found(&["x", "--parallel=4", "--port=3306"]).is_empty());
+    }
+}
