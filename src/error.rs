@@ -5,6 +5,7 @@ use crate::backup::BackupError;
 use crate::cloud::CloudError;
 use crate::codec::CodecError;
 use crate::consolidate::ConsolidateError;
+use crate::copy::CopyError;
 use crate::error_kind::ErrorKind;
 use crate::manifest::ManifestError;
 use crate::reader::ReadError;
@@ -30,6 +31,9 @@ pub enum Error {
     /// Error of a consolidation.
     #[error(transparent)]
     Consolidate(#[from] ConsolidateError),
+    /// Error of a copy.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// Error of a repository.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -65,6 +69,7 @@ impl Error {
             Self::Restore(error) => error.kind(),
             Self::Verify(error) => error.kind(),
             Self::Consolidate(error) => error.kind(),
+            Self::Copy(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Manifest(error) => error.kind(),
             Self::Read(error) => error.kind(),

@@ -8,6 +8,7 @@
 //! | check | [`verify()`] with [`VerifyOptions`] |
 //! | remove | [`prune`] by a [`Policy`], [`delete`] |
 //! | make a full backup from a chain | [`consolidate()`] |
+//! | copy to another repository | [`copy()`] |
 //! | streams | [`xbstream`], [`archive`], [`cloud`] |
 //! | follow a job | [`Progress`] |
 //! | cancel a job | [`Cancel`], in the field `cancel` of its options |
@@ -72,7 +73,7 @@
 //! | [`archive`], [`cloud`] | streams and directories; streams and the objects of xbcloud |
 //! | `reader` | the files of a chain: fetched, unwrapped, and checked against the manifest |
 //! | [`mod@backup`], [`restore`] | the two jobs |
-//! | [`mod@verify`], [`mod@consolidate`] | checks of backups; full backups made from chains |
+//! | [`mod@verify`], [`mod@consolidate`], [`mod@copy`] | checks of backups; full backups made from chains; copies to another repository |
 //! | `cli` | the program |
 //! | `compat` | the program under the names of xtrabackup's programs |
 
@@ -102,6 +103,8 @@ pub mod codec;
 pub mod compat;
 #[cfg(feature = "jobs")]
 pub mod consolidate;
+#[cfg(feature = "jobs")]
+pub mod copy;
 mod counted;
 #[doc(hidden)]
 pub mod datadir;
@@ -198,6 +201,23 @@ pub use consolidate::consolidate;
 #[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use consolidate::{ConsolidateOptions, ConsolidateReport};
+/// # Example
+/// ```no_run
+/// use lsnap::{CopyOptions, CopyWhich, Repository, Silent};
+///
+/// # fn main() -> Result<(), lsnap::Error> {
+/// let (from, to) = (Repository::open("file:///backups/mysql")?, Repository::open("s3://offsite/mysql")?);
+/// let report = lsnap::copy(&from, &to, CopyWhich::All, &CopyOptions::default(), &Silent)?;
+/// println!("{} copied, {} there before", report.copied.len(), report.present.len());
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "jobs")]
+#[doc(inline)]
+pub use copy::copy;
+#[cfg(feature = "jobs")]
+#[doc(inline)]
+pub use copy::{CopyError, CopyOptions, CopyReport, CopyWhich};
 /// # Example
 /// ```
 /// use lsnap::{BackupName, ErrorKind};

@@ -91,6 +91,11 @@ const MAY: &[(&str, &[&str])] = &[
             "verify", "progress",
         ],
     ),
+    (
+        "copy",
+        // `verify`: only its tests
+        &["codec", "manifest", "store", "reader", "verify", "progress"],
+    ),
     // the error of the crate's root; only the program uses it
     (
         "error",
@@ -107,6 +112,7 @@ const MAY: &[(&str, &[&str])] = &[
             "restore",
             "verify",
             "consolidate",
+            "copy",
         ],
     ),
     // entry points of the benchmarks; not imported by any layer
@@ -141,6 +147,7 @@ const MAY: &[(&str, &[&str])] = &[
             "mem",
             "shown",
             "secret_file",
+            "child",
             "innodb",
             "codec",
             "archive",
@@ -156,6 +163,7 @@ const MAY: &[(&str, &[&str])] = &[
             "xbstream",
             "verify",
             "consolidate",
+            "copy",
         ],
     ),
     (

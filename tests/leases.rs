@@ -35,7 +35,7 @@ fn manifest(name: &BackupName, base: Option<&Manifest>, file: FileEntry) -> Mani
 
 /// Appends one incremental.
 fn append(repository: &Repository) -> Result<(), StoreError> {
-    let base = repository.next_base(SERVER, None)?.base;
+    let base = repository.next_base(SERVER, None, None)?.base;
     let name = format!(
         "{}.incr/prod-{:020}-{}-incr",
         base.name.base(),
@@ -181,7 +181,7 @@ fn stopped_and_killed_processes_do_not_fork_a_chain() {
         let other = stands_on.insert(base.name.clone(), summary.name.clone());
         assert_eq!(other, None, "{} has two successors", base.name);
     }
-    let tip = repository.next_base(SERVER, None).unwrap().base;
+    let tip = repository.next_base(SERVER, None, None).unwrap().base;
     assert_eq!(
         repository.chain_of(&tip.name).unwrap().len(),
         finished.len()

@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const COMMANDS: [&str; 12] = [
@@ -174,6 +174,10 @@ fn invalid_arguments_are_an_error_in_json() {
         let plain = lsnap(&[command, "--nonsense"], Stdio::piped());
         assert!(plain.stdout.is_empty(), "{command}");
     }
+    let said = lsnap(&["--json", "list", "--wid"], Stdio::piped());
+    let (_, error) = common::documents::parts(&text(&said.stdout));
+    assert_eq!(error["hint"], "did you mean --wide?", "{error}");
+    assert!(!error["message"].to_string().contains("tip"), "{error}");
     // standard output would have been the stream
     for args in [
         &["backup", "--stream", "--json", "--nonsense"][..],
@@ -284,4 +288,147 @@ fn a_wait_for_a_key_ends_with_a_signal() {
     let ended = child.wait().unwrap();
     assert_eq!(ended.signal(), Some(Signal::TERM.as_raw()));
     drop(writer);
+}
+
+#[test]
+fn documents_that_differ_from_the_schema_are_refused() {
+    let good = serde_json::json!({"lsnap": "1", "schema": 1, "command": "list", "result": {"repository": "r", "backups": []}});
+    assert_eq!(common::documents::check("list", &good), "");
+    let of = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        common::documents::check("list", &bad)
+    };
+    assert!(
+        !of(&|d| d["more"] = serde_json::json!(1)).is_empty(),
+        "an unknown field"
+    );
+    assert!(
+        !of(&|d| d["result"]["more"] = serde_json::json!(1)).is_empty(),
+        "in the result"
+    );
+    assert!(
+        !of(&|d| d["result"] = serde_json::json!([])).is_empty(),
+        "another type"
+    );
+    assert!(
+        !of(&|d| d["schema"] = serde_json::json!(2)).is_empty(),
+        "another number"
+    );
+    assert!(!of(&|d| drop(d.as_object_mut().unwrap().remove("result"))).is_empty());
+    assert!(!of(&|d| d["error"] = serde_json::json!("text")).is_empty());
+    assert!(!of(&|d| d["command"] = serde_json::json!("show")).is_empty());
+}
+
+/// The table fits the terminal, `--wide` and a pipe have all columns, and a damaged backup is shown with the object that
+/// is missing.
+#[test]
+fn a_list_fits_the_terminal_and_names_lost_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = ::lsnap::Repository::open(dir.path().to_str().unwrap()).unwrap();
+    let mut names = Vec::new();
+    for name in [
+        "a-2026-11-29-02:00:00-full",
+        "a-2026-11-30-02:00:00-full",
+        "a-2026-12-01-02:00:00-full",
+    ] {
+        let name = ::lsnap::manifest::BackupName::parse(name).unwrap();
+        let (upload, file) = common::small::begin(&repository, &name).unwrap();
+        upload
+            .finish(&common::small::manifest(&name, None, 100, file))
+            .unwrap();
+        names.push(name);
+    }
+    let remove = |name: &::lsnap::manifest::BackupName, object: &str| {
+        fs::remove_file(dir.path().join(name.as_str()).join(object)).unwrap();
+    };
+    remove(&names[0], &format!("a.{:020}", 0));
+    remove(&names[1], &format!("lsnap_manifest.json.{:020}", 0));
+    let url = dir.path().to_str().unwrap();
+
+    let all = text(&lsnap(&["list", "--from", url], Stdio::piped()).stdout);
+    let at_width = |columns: usize, more: &str| {
+        let line = format!(
+            "stty cols {columns}; {} list --from {url} {more}",
+            common::program::PROGRAM
+        );
+        let out = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        text(&out.stdout).replace('\r', "")
+    };
+    let table = |text: &str| {
+        text.split("\na-2026-11-29-02:00:00-full: ")
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    assert!(table(&all).lines().count() == 4, "{all}");
+    for columns in [40, 60, 80] {
+        let narrow = table(&at_width(columns, ""));
+        let widest = narrow.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(columns), "{columns}: {narrow}");
+        assert!(
+            narrow.contains("MANIFEST MISSING") && narrow.contains("DAMAGED"),
+            "{narrow}"
+        );
+        assert!(!narrow.contains("CHECKPOINTS"), "{columns}: {narrow}");
+    }
+    assert_eq!(table(&at_width(40, "--wide")), table(&all));
+
+    let lost = format!(
+        "a-2026-11-29-02:00:00-full: objects are missing: found 0 of 0 bytes, expected 1 of 1"
+    );
+    assert!(
+        all.contains(&lost) && all.contains(&format!("a.{:020} is missing", 0)),
+        "{all}"
+    );
+    assert!(
+        all.contains("a-2026-11-30-02:00:00-full: it has a summary but no manifest"),
+        "{all}"
+    );
+    let json = lsnap(&["list", "--json", "--from", url], Stdio::piped());
+    let listed = common::program::result(&json.stdout);
+    let states: Vec<&str> = listed["backups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| b["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["damaged", "manifest_missing", "finished"]);
+    let shown = lsnap(
+        &[
+            "show",
+            "--json",
+            "--files",
+            "--from",
+            url,
+            names[2].as_str(),
+        ],
+        Stdio::piped(),
+    );
+    let shown = common::program::result(&shown.stdout);
+    assert_eq!(shown["files"][0]["path"], "a");
+    let without_age = |backup: &serde_json::Value| {
+        let mut backup = backup.clone();
+        backup["age_seconds"].take();
+        backup
+    };
+    let same = without_age(&listed["backups"][2]);
+    assert_eq!(without_age(&shown["backup"]), same, "one shape, one value");
+
+    // a report and an error
+    let verified = lsnap(
+        &["verify", "--json", "--all", "--from", url],
+        Stdio::piped(),
+    );
+    assert_eq!(verified.status.code(), Some(13));
+    let (result, error) = common::documents::parts(&text(&verified.stdout));
+    assert_eq!(
+        (&result["outcome"], &error["kind"]),
+        (&"damaged".into(), &"damaged".into())
+    );
+    assert_eq!(error["exit_code"], 13);
 }

@@ -170,13 +170,16 @@ fn a_clock_that_is_ahead_is_reported_and_ignored() {
     let show = lsnap(room.path(), &["show", "--from", from, "latest", "--json"]);
     assert_eq!(show.code, 0, "{}", show.err);
     let shown = common::program::result(show.out.as_bytes());
-    assert_eq!(shown["name"], newest.as_str());
+    assert_eq!(shown["backup"]["name"], newest.as_str());
     let list = lsnap(room.path(), &["list", "--from", from]);
     for ran in [&show, &list] {
         assert!(ran.err.contains(early.as_str()), "{}", ran.err);
         assert!(ran.err.contains("clock"), "{}", ran.err);
     }
-    let prune = lsnap(room.path(), &["prune", "--from", from, "--keep-full", "1"]);
+    let prune = lsnap(
+        room.path(),
+        &["prune", "-v", "--from", from, "--keep-full", "1"],
+    );
     assert!(
         prune.out.contains(&format!("kept {newest}")),
         "{}",

@@ -6,6 +6,8 @@
 mod common;
 #[path = "stores/conformance.rs"]
 mod conformance;
+#[path = "stores/copying.rs"]
+mod copying;
 #[path = "stores/faults.rs"]
 mod faults;
 #[path = "stores/identity.rs"]

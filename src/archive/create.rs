@@ -45,6 +45,7 @@ impl CreateOptions {
 
 /// The content of the created streams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CreateReport {
     /// Number of files.

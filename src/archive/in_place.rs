@@ -75,6 +75,7 @@ impl InPlaceOptions {
 
 /// The result of unwrapping.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct InPlaceReport {
     /// Number of files written.

@@ -22,6 +22,7 @@ pub(super) fn verifying() -> ListOptions {
 
 /// One file of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Listed {
     /// The path in the stream.
     pub path: String,
@@ -56,6 +57,7 @@ pub struct ListOptions {
 
 /// The files of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ListReport {
     /// The files, sorted by path.

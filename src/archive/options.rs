@@ -46,6 +46,7 @@ impl ExtractOptions {
 
 /// The result of an extraction.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ExtractReport {
     /// Number of files.

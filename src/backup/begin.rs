@@ -12,7 +12,7 @@ use crate::codec::Compression;
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, Server, Variables};
-use crate::store::{NextBase, PassedOver, Repository, Upload};
+use crate::store::{LatestOf, NextBase, PassedOver, Repository, Upload};
 use chrono::{DateTime, Utc};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -65,7 +65,11 @@ impl<'a> Session<'a> {
             Target::Streams(_) => false,
         };
         let (mut server, identity, variables) = checked_server(options)?;
-        let (found, why) = find_base(bases, choice, &identity.server_uuid)?;
+        let (found, why) = find_base(
+            bases,
+            choice,
+            (&identity.server_uuid, options.cluster_of(&identity)),
+        )?;
         if let Some(why) = &why {
             let kind = found.as_ref().map_or("full", |_| "incremental");
             progress.note(&format!("{kind} backup: {why}"));
@@ -92,7 +96,7 @@ impl<'a> Session<'a> {
         {
             progress.note("from now on the repository takes encrypted backups only");
         }
-        let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
+        let cluster = options.cluster_of(&identity);
         let named = open_target(target, base.as_ref(), cluster, compression, options)?;
         let session = Self {
             options,
@@ -243,17 +247,18 @@ fn enter_chain(
         })
 }
 
-/// Returns the backup that an incremental continues, and the reason of a choice that was made here.
+/// Returns the backup that an incremental continues, and the reason of a choice that was made here. `of` are the UUID
+/// and the cluster of the server.
 fn find_base(
     bases: Option<&Repository>,
     choice: Choice<'_>,
-    server: &str,
+    of: (&str, &str),
 ) -> Result<(Option<NextBase>, Option<String>), BackupError> {
     let (pinned, shown) = match choice {
         Choice::Full { reason } => {
             return Ok((None, (!reason.is_empty()).then(|| reason.to_owned())));
         }
-        Choice::Due(when) => return due_base(bases, when, server),
+        Choice::Due(when) => return due_base(bases, when, of),
         Choice::Base(BaseChoice::Given(manifest)) => {
             let given = NextBase {
                 before: Vec::new(),
@@ -266,16 +271,23 @@ fn find_base(
         Choice::Base(BaseChoice::Named(name)) => (Some(name.as_str()), name.as_str()),
     };
     let repo = repository_of(bases, shown)?;
-    Ok((Some(repo.next_base(server, pinned)?), None))
+    let (server, cluster) = of;
+    // a base that is named `latest` is of the same cluster
+    let latest = LatestOf {
+        cluster: Some(cluster.to_owned()),
+        before: None,
+    };
+    let repo = repo.clone().with_latest(latest);
+    Ok((Some(repo.next_base(server, Some(cluster), pinned)?), None))
 }
 
 /// Returns the end of the newest chain, unless a full backup is due.
 fn due_base(
     bases: Option<&Repository>,
     when: FullWhen,
-    server: &str,
+    (server, cluster): (&str, &str),
 ) -> Result<(Option<NextBase>, Option<String>), BackupError> {
-    match repository_of(bases, "the latest")?.next_base(server, None) {
+    match repository_of(bases, "the latest")?.next_base(server, Some(cluster), None) {
         Ok(next) => Ok(match when.decide(&next, Utc::now()) {
             Due::Full(reason) => (None, Some(reason)),
             Due::Incremental(reason) => (Some(next), Some(reason)),

@@ -27,9 +27,10 @@ pub(super) enum Due {
 /// continued; otherwise the error. A damaged chain is logged as a warning.
 pub(super) fn unusable(error: BackupError) -> Result<String, BackupError> {
     match error {
-        BackupError::Store(StoreError::Base(BaseFault::NoBase { .. })) => {
-            Ok("no base: the repository has no finished full backup of this server".to_owned())
-        }
+        BackupError::Store(StoreError::Base(BaseFault::NoBase { .. })) => Ok(
+            "no base: the repository has no finished full backup of this server and cluster"
+                .to_owned(),
+        ),
         BackupError::Store(StoreError::BrokenChain { .. } | StoreError::Gap { .. }) => {
             tracing::warn!("a full backup is made because the chain can't be continued: {error}");
             Ok(error.to_string())

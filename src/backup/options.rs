@@ -6,7 +6,7 @@ use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::datadir::ReadMode;
 use crate::manifest::{Manifest, PackChoice};
-use crate::server::ConnectOptions;
+use crate::server::{ConnectOptions, Identity};
 use crate::store::DEFAULT_TTL;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,7 +45,8 @@ pub struct BackupOptions {
     pub connect: ConnectOptions,
     /// `Some`: an incremental on that base.
     pub incremental: Option<BaseChoice>,
-    /// The first part of the backup's name; `None`: the server's host name.
+    /// The first part of the backup's name; `None`: the server's host name. An incremental is based on
+    /// a backup of the same cluster.
     pub cluster: Option<String>,
     /// Threads that read and check pages. For scattered pages up to 16 are used, as far as `memory`
     /// permits.
@@ -102,6 +103,11 @@ pub struct BackupOptions {
 }
 
 impl BackupOptions {
+    /// Returns the cluster of the backups of a server.
+    pub(super) fn cluster_of<'a>(&'a self, identity: &'a Identity) -> &'a str {
+        self.cluster.as_deref().unwrap_or(&identity.hostname)
+    }
+
     /// Creates options with defaults for most servers.
     #[must_use]
     pub fn new(connect: ConnectOptions) -> Self {

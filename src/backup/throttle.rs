@@ -25,6 +25,7 @@ impl Throttle {
 
 /// How much the throttle slowed the backup. Rates are in bytes per second.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ThrottleReport {
     /// `fixed`, or `auto`.

@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::job::{Job, JobArgs};
+use super::json::{BackupDocument, PruneDocument};
 use super::progress::Shown;
 use super::retention::RetentionArgs;
 use super::store_args::{Packing, StoreArgs};
@@ -310,36 +311,33 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let report = result?;
     context.facts.backed_up(&report);
     // Standard output can be the stream.
+    let mut document = BackupDocument::of(&report, Utc::now());
     if args.stream.is_some() {
-        let text = match context.is_brief() {
-            true => brief,
-            false => summary,
-        };
-        context.print_to_stderr(&report, text);
+        context.print_to_stderr(&document, |_| match context.is_brief() {
+            true => brief(&report),
+            false => summary(&report),
+        });
         return Ok(());
     }
     let pruned = match (&repo, &policy) {
         (Some(repo), Some(policy)) => Some(prune(repo, policy, &options, context)),
         _ => None,
     };
-    let document = Document {
-        report: &report,
-        pruned: pruned.as_ref().and_then(|pruned| pruned.as_ref().ok()),
-    };
-    if let Some(pruned) = document.pruned {
+    let done = pruned.as_ref().and_then(|pruned| pruned.as_ref().ok());
+    if let Some(pruned) = done {
         context.facts.pruned(pruned);
     }
-    let short = |document: &Document<'_>| {
-        let pruned = document.pruned.map(super::prune::brief);
+    document.pruned = done.map(|pruned| PruneDocument::of(pruned, Utc::now()));
+    let short = |_: &BackupDocument<'_>| {
+        let pruned = done.map(super::prune::brief);
         let pruned = pruned.filter(|text| !text.is_empty());
         match pruned {
-            Some(pruned) => format!("{}; {pruned}", brief(document.report).trim_end()),
-            None => brief(document.report),
+            Some(pruned) => format!("{}; {pruned}", brief(&report).trim_end()),
+            None => brief(&report),
         }
     };
-    context.print_report(&document, short, |document| {
-        let pruned = document.pruned.map(super::prune::summary);
-        summary(document.report) + &pruned.unwrap_or_default()
+    context.print_report(&document, short, |_| {
+        summary(&report) + &done.map(super::prune::summary).unwrap_or_default()
     });
     match pruned.map(|pruned| pruned.and_then(|report| super::prune::outcome(&report))) {
         Some(Err(failure)) => {
@@ -347,15 +345,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// The JSON document: a backup, and the backups that were deleted after it.
-#[derive(serde::Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    report: &'a BackupReport,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pruned: Option<&'a PruneReport>,
 }
 
 fn prune(

@@ -3,14 +3,13 @@
 use super::exit::Failure;
 use super::exit_code::ExitCode;
 use super::job::{Job, JobArgs};
-use super::json::FailureKind;
+use super::json::{CheckDocument, CheckState as State, ClusterDocument, Entries, FailureKind};
 use super::metrics::MetricsArgs;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human, output};
 use crate::counted::count;
 use crate::store::{self, ClusterHealth, Limits};
 use chrono::Utc;
-use serde::Serialize;
 use std::time::Duration;
 
 /// Arguments of `lsnap check`.
@@ -51,25 +50,17 @@ impl Args {
     }
 }
 
-/// The state of all clusters, with the names of Nagios.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Ok,
-    Warning,
-    Critical,
-}
-
-#[derive(Debug, Serialize)]
-struct Document {
+/// The findings.
+struct Findings {
     state: State,
     clusters: Vec<ClusterHealth>,
     /// Problems without a cluster: there are no backups.
     problems: Vec<String>,
+    entries: Entries,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let document = examine(args, context).map_err(|failure| {
+    let findings = examine(args, context).map_err(|failure| {
         if !args.nagios {
             return failure;
         }
@@ -79,13 +70,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         Failure::printed(ExitCode::Unknown, kind, message)
     })?;
-    let line = line(&document);
+    let line = line(&findings);
     if context.json {
-        output::json(&document);
+        output::json(&document(&findings));
     } else {
         output::out(&format!("{line}\n"));
     }
-    let code = match (document.state, args.nagios) {
+    let code = match (findings.state, args.nagios) {
         (State::Ok, _) => return Ok(()),
         (State::Warning, true) | (_, false) => ExitCode::Failed,
         (State::Critical, true) => ExitCode::Arguments,
@@ -93,16 +84,27 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Err(Failure::printed(code, FailureKind::Unhealthy, line))
 }
 
-fn examine(args: &Args, context: &Context) -> Result<Document, Failure> {
+fn document(findings: &Findings) -> CheckDocument<'_> {
+    let clusters = findings.clusters.iter();
+    CheckDocument {
+        state: findings.state,
+        clusters: clusters
+            .map(|cluster| ClusterDocument::of(cluster, &findings.entries))
+            .collect(),
+        problems: &findings.problems,
+    }
+}
+
+fn examine(args: &Args, context: &Context) -> Result<Findings, Failure> {
     let repository = args.store.open(&args.repo.repo)?;
     let limits = Limits {
         age: args.max_age,
         full_age: args.max_full_age,
         incrementals: args.max_chain,
     };
-    let listed = repository.list()?;
+    let (listed, now) = (repository.list()?, Utc::now());
     context.facts.listed(&listed);
-    let mut clusters = store::health(&listed, &limits, Utc::now());
+    let mut clusters = store::health(&listed, &limits, now);
     if let Some(name) = &args.cluster {
         clusters.retain(|cluster| cluster.cluster == *name);
     }
@@ -123,7 +125,8 @@ fn examine(args: &Args, context: &Context) -> Result<Document, Failure> {
         (true, true) => State::Ok,
     };
     let worst = clusters.iter().map(state).max().unwrap_or(State::Critical);
-    Ok(Document {
+    Ok(Findings {
+        entries: Entries::of(&listed, now),
         state: worst,
         clusters,
         problems,
@@ -131,7 +134,7 @@ fn examine(args: &Args, context: &Context) -> Result<Document, Failure> {
 }
 
 /// Formats one line: the state, then the problems, or the newest backups.
-fn line(document: &Document) -> String {
+fn line(document: &Findings) -> String {
     let state = match document.state {
         State::Ok => "OK",
         State::Warning => "WARNING",

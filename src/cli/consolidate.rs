@@ -3,6 +3,8 @@
 use super::exit::Failure;
 use super::interrupt;
 use super::job::{Job, JobArgs};
+use super::json::ConsolidateDocument;
+use super::latest_args::LatestArgs;
 use super::progress::Shown;
 use super::store_args::{Packing, RepoArg, StoreArgs};
 use super::{Context, human, key};
@@ -11,6 +13,7 @@ use crate::consolidate;
 use crate::consolidate::{Compress, ConsolidateOptions, ConsolidateReport};
 use crate::counted::count;
 use crate::manifest::BackupName;
+use chrono::Utc;
 
 /// Arguments of `lsnap consolidate`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +23,8 @@ pub(super) struct Args {
     /// The backup whose state the new full backup will hold: its name, the last part of its name,
     /// or `latest`. If it is encrypted, the new backup is encrypted with the same key.
     name: String,
+    #[command(flatten)]
+    latest: LatestArgs,
     /// The name of the new backup [default: the cluster of the chain and the current time].
     #[arg(long, value_name = "NAME")]
     to_name: Option<String>,
@@ -79,14 +84,16 @@ impl Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.options()?;
     options.cancel = interrupt::on_signal(interrupt::UPLOADS)?;
-    let repo = args.store.open(&args.repo.repo)?;
+    let latest = args.latest.of(Some(&args.name))?;
+    let repo = args.store.open(&args.repo.repo)?.with_latest(latest);
     context.facts.opened(&repo);
     let shown = Shown::new(context.progress);
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);
     shown.end();
     let report = result?;
     context.facts.made(&report.name);
-    context.print_report(&report, brief, summary);
+    let document = ConsolidateDocument::of(&report, Utc::now());
+    context.print_report(&document, |_| brief(&report), |_| summary(&report));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `lsnap delete`.
 
 use super::exit::Failure;
+use super::json::DeleteDocument;
 use super::progress::Shown;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human, interrupt};
@@ -9,6 +10,7 @@ use crate::manifest::BackupName;
 use crate::store;
 use crate::store::BackupFault;
 use crate::store::{DeleteOptions, DeleteReport, Deleted, Repository, StoreError};
+use chrono::Utc;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -34,6 +36,10 @@ pub(super) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 }
+
+/// What the report says if the bucket keeps versions.
+pub(super) const VERSIONS_KEPT: &str = "NOT FREED: the bucket keeps old versions of the deleted objects, which take their \
+    space until their object lock has ended and a lifecycle rule of the bucket removes them\n";
 
 /// Options of `delete` and `prune`.
 #[derive(Debug, clap::Args)]
@@ -74,7 +80,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = store::delete(&repository, &name, &options, &shown);
     shown.end();
     let report = result?;
-    context.print(&report, |report| summary(&name, report));
+    let document = DeleteDocument::of(&report, Utc::now());
+    context.print(&document, |_| summary(&name, &report));
     Ok(())
 }
 
@@ -118,6 +125,9 @@ fn summary(name: &BackupName, report: &DeleteReport) -> String {
     }
     if report.deleted.is_empty() {
         let _ = writeln!(out, "{verb} the rest of {name}");
+    }
+    if report.versions_kept {
+        out += VERSIONS_KEPT;
     }
     out
 }

@@ -11,6 +11,7 @@ use crate::backup::BackupError;
 use crate::cloud::CloudError;
 use crate::codec::CodecError;
 use crate::consolidate::ConsolidateError;
+use crate::copy::CopyError;
 use crate::datadir::DatadirError;
 use crate::error_kind::ErrorKind;
 use crate::manifest::ManifestError;
@@ -148,6 +149,7 @@ failures! {
     BackupError: backup_code,
     CloudError: cloud_code,
     ConsolidateError: consolidate_code,
+    CopyError: copy_code,
     ManifestError: manifest_code,
     ReadError: read_code,
     RestoreError: restore_code,
@@ -197,6 +199,14 @@ fn consolidate_code(error: &ConsolidateError) -> ExitCode {
         ConsolidateError::Store(error) => store_code(error),
         ConsolidateError::Source(error) => read_code(error),
         ConsolidateError::Codec { .. } | ConsolidateError::Path { .. } => ExitCode::Failed,
+        error => error.kind().into(),
+    }
+}
+
+pub(super) fn copy_code(error: &CopyError) -> ExitCode {
+    match error {
+        CopyError::Store { error, .. } => store_code(error),
+        CopyError::Source(error) => read_code(error),
         error => error.kind().into(),
     }
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::counted;
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 /// Formats a size with a binary unit: `1.50 GiB`.
 pub(super) fn bytes(n: u64) -> String {
@@ -91,6 +92,27 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(refuse)
 }
 
+/// Parses a time: RFC 3339 with its time zone, a date (its begin in UTC), or a time span before now.
+pub(super) fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Ok(date.and_time(NaiveTime::MIN).and_utc());
+    }
+    let span = parse_duration(text).ok();
+    let time = span.and_then(|span| {
+        let span = TimeDelta::from_std(span).ok()?;
+        Utc::now().checked_sub_signed(span)
+    });
+    time.ok_or_else(|| {
+        format!(
+            "{text:?} is not a time: expected RFC 3339 with a time zone like 2026-11-30T08:00:00Z, a date like \
+             2026-11-30, or a time span before now like 2d"
+        )
+    })
+}
+
 /// Smallest memory limit in bytes: a range of a file and its copy must fit.
 const LEAST_MEMORY: usize = 1 << 20;
 
@@ -154,6 +176,30 @@ pub(super) fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_points_or_spans_before_now() {
+        for (text, expected) in [
+            ("2026-11-30T08:00:00Z", "2026-11-30T08:00:00+00:00"),
+            ("2026-11-30T08:00:00+01:00", "2026-11-30T07:00:00+00:00"),
+            ("2026-11-30 08:00:00-02:00", "2026-11-30T10:00:00+00:00"),
+            ("2026-11-30", "2026-11-30T00:00:00+00:00"),
+        ] {
+            assert_eq!(parse_time(text).unwrap().to_rfc3339(), expected, "{text}");
+        }
+        let ago = Utc::now() - parse_time("2d").unwrap();
+        assert!((ago - TimeDelta::days(2)).abs() < TimeDelta::minutes(1));
+        // without a time zone, it would be that of this host or of the server
+        for text in [
+            "",
+            "2026-11-30T08:00:00",
+            "30.11.2026",
+            "2",
+            "99999999999999999d",
+        ] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_are_read_as_people_type_them() {

@@ -1,18 +1,22 @@
 //! `lsnap list`: the chains of a repository, as trees.
 
 use super::exit::Failure;
+use super::json::{Entries, ListDocument, State, problem};
 use super::store_args::{RepoArg, StoreArgs};
+use super::table::{self, Column};
 use super::{Context, human, output};
-use crate::manifest::{BackupKind, BackupName};
-use crate::store::{ChainGroup, Listed, ListedState, chain_groups, disagreements};
+use crate::manifest::BackupKind;
+use crate::store::{ChainGroup, Listed, ListedState, Repository, chain_groups, disagreements};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
 /// Arguments of `lsnap list`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     repo: RepoArg,
+    /// Print all columns, even if the table is wider than the terminal.
+    #[arg(long)]
+    wide: bool,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -20,67 +24,55 @@ pub(super) struct Args {
 const COLUMNS: usize = 9;
 type Row = [String; COLUMNS];
 
-/// One backup in the JSON document, which is a list of them, chain after chain.
-#[derive(Debug, Serialize)]
-struct Item<'a> {
-    #[serde(flatten)]
-    listed: &'a Listed,
-    kind: BackupKind,
-    made_by: Option<String>,
-    /// The full backup of its chain.
-    family: &'a BackupName,
-    age_seconds: i64,
+/// The columns, and the order in which they are dropped.
+const HEAD: [Column; COLUMNS] = [
+    column("BACKUP", None),
+    column("STATE", None),
+    column("TYPE", Some(4)),
+    column("STORED", Some(6)),
+    column("RESTORED", Some(3)),
+    column("CHECKPOINTS", Some(1)),
+    column("GTID", Some(2)),
+    column("AGE", Some(7)),
+    column("MADE BY", Some(0)),
+];
+
+const fn column(title: &'static str, importance: Option<u8>) -> Column {
+    Column { title, importance }
 }
 
 impl Args {
-    /// Returns the repository and its backups.
-    pub(super) fn listed(&self) -> Result<(&str, Vec<Listed>), Failure> {
-        Ok((&self.repo.repo, self.store.open(&self.repo.repo)?.list()?))
+    /// Returns the URL of the repository, and the repository.
+    pub(super) fn opened(&self) -> Result<(&str, Repository), Failure> {
+        Ok((&self.repo.repo, self.store.open(&self.repo.repo)?))
     }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let (_, listed) = args.listed()?;
+    let (_, repository) = args.opened()?;
+    let listed = repository.list()?;
     let groups = chain_groups(&listed);
     let now = Utc::now();
     for found in disagreements(&listed) {
         tracing::warn!("{found}");
     }
     if context.json {
-        let items: Vec<Item<'_>> = groups.iter().flat_map(|f| items(f, now)).collect();
-        output::json(&items);
+        output::json(&ListDocument {
+            repository: args.repo.repo.clone(),
+            backups: Entries::of(&listed, now).all(),
+        });
     } else if listed.is_empty() {
         output::out(&format!("{}: no backups\n", args.repo.repo));
     } else {
-        output::out(&table(&groups, now));
+        let width = if args.wide { None } else { table::width() };
+        output::out(&(table(&groups, now, width) + &problems(&listed)));
     }
     Ok(())
 }
 
-fn items<'a>(family: &'a ChainGroup<'a>, now: DateTime<Utc>) -> impl Iterator<Item = Item<'a>> {
-    family.members().map(move |listed| Item {
-        listed,
-        kind: listed.kind(),
-        made_by: listed.made_by(),
-        family: &family.name,
-        age_seconds: (now - listed.made_at()).num_seconds(),
-    })
-}
-
 /// Prints chains as trees: full backups with their incrementals below them.
-fn table(groups: &[ChainGroup<'_>], now: DateTime<Utc>) -> String {
-    let head = [
-        "BACKUP",
-        "STATE",
-        "TYPE",
-        "STORED",
-        "RESTORED",
-        "CHECKPOINTS",
-        "GTID",
-        "AGE",
-        "MADE BY",
-    ];
-    let mut rows = vec![head.map(str::to_owned)];
+fn table(groups: &[ChainGroup<'_>], now: DateTime<Utc>, width: Option<usize>) -> String {
+    let mut rows: Vec<Row> = Vec::new();
     for family in groups {
         if family.fulls.is_empty() {
             let mut row = [(); COLUMNS].map(|()| "-".to_owned());
@@ -98,22 +90,14 @@ fn table(groups: &[ChainGroup<'_>], now: DateTime<Utc>) -> String {
             rows.push(row(format!("{branch} {name}"), backup, now));
         }
     }
-    laid_out(&rows)
+    let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
+    table::laid_out(&HEAD, &rows, width)
 }
 
-fn laid_out(rows: &[Row]) -> String {
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
-    let widths: [usize; COLUMNS] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let mut out = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths);
-        let line: String = cells
-            .map(|(cell, width)| format!("{cell:<width$}  "))
-            .collect();
-        out += line.trim_end();
-        out.push('\n');
-    }
-    out
+/// Returns a line for each backup of which more than its state is known.
+fn problems(listed: &[Listed]) -> String {
+    let line = |backup: &Listed| Some(format!("{}: {}\n", backup.name, problem(backup)?));
+    listed.iter().filter_map(line).collect()
 }
 
 fn row(name: String, backup: &Listed, now: DateTime<Utc>) -> Row {
@@ -136,7 +120,7 @@ fn row(name: String, backup: &Listed, now: DateTime<Utc>) -> Row {
             state(backup).to_owned()
         },
         kind.to_owned(),
-        human::bytes(backup.stored_bytes),
+        human::bytes(summary.map_or(backup.stored_bytes, |s| s.stored_bytes)),
         summary.map_or_else(none, |s| human::bytes(s.data_bytes)),
         backup
             .lsns()
@@ -150,14 +134,7 @@ fn row(name: String, backup: &Listed, now: DateTime<Utc>) -> Row {
 /// Returns the state of a backup; in capitals if the backup can't be restored or relied on.
 pub(super) fn state(backup: &Listed) -> &'static str {
     match backup.state {
-        ListedState::Finished(_) if backup.lacks_tables() => "INCOMPLETE",
-        ListedState::Finished(_) | ListedState::Foreign { finished: true } => "finished",
         ListedState::Stream { finished: true } => "stream",
-        ListedState::BaseMissing(_) => "BASE MISSING",
-        ListedState::Unfinished
-        | ListedState::Stream { finished: false }
-        | ListedState::Foreign { finished: false } => "UNFINISHED",
-        ListedState::Deleting => "DELETING",
-        ListedState::Damaged { .. } => "DAMAGED",
+        _ => State::of(backup).word(),
     }
 }

@@ -8,16 +8,19 @@ mod cloud;
 mod config;
 mod connect;
 mod consolidate;
+mod copy;
 mod delete;
 mod exit;
 mod exit_code;
 mod generate;
+mod headers;
 mod hooks;
 mod human;
 mod interrupt;
 mod job;
 mod json;
 mod key;
+mod latest_args;
 mod list;
 mod metrics;
 mod modes;
@@ -37,6 +40,7 @@ mod shared;
 mod show;
 mod store_args;
 mod streams;
+mod table;
 mod unwrap;
 mod usage;
 mod verify;
@@ -116,6 +120,8 @@ enum Command {
     Config(config::Args),
     /// Make a full backup from a chain, in the repository, without a server.
     Consolidate(Box<consolidate::Args>),
+    /// Copy backups to another repository; an interrupted copy is continued.
+    Copy(Box<copy::Args>),
     /// Delete a backup, and with --cascade the backups that need it.
     Delete(Box<delete::Args>),
     /// List the backups of a repository, by chain.
@@ -202,6 +208,7 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
         Command::Man(args) => generate::man(&args),
         Command::Config(args) => config::run(&args, (cli.config, cli.profile, cli.unset), &context),
         Command::Consolidate(args) => consolidate::run(&args, &context),
+        Command::Copy(args) => copy::run(&args, &context),
         Command::Delete(args) => delete::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
         Command::Pin(args) => pin::run(&args, true, &context),
@@ -247,11 +254,12 @@ impl Command {
 /// error, help or a version was printed: the exit code.
 fn parse(typed: &[OsString]) -> Result<(Cli, String), ExitCode> {
     let mut program = config::with_false(Cli::command());
-    let variable = |name: &str| std::env::var(name).ok();
-    let applied = config::apply(&program, typed, &variable).map_err(|message| {
-        usage::begin(typed);
-        exit::Failure::arguments(message).report(false)
-    })?;
+    let applied = config::environment()
+        .and_then(|variable| config::apply(&program, typed, &variable))
+        .map_err(|message| {
+            usage::begin(typed);
+            exit::Failure::arguments(message).report(false)
+        })?;
     let matches = program.try_get_matches_from_mut(&applied.args);
     let parsed = matches.and_then(|matches| {
         let name = words_of(&matches);

@@ -292,3 +292,51 @@ impl super::Context {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error_kind::ErrorKind;
+    use serde_json::{Value, json};
+
+    fn text(result: Option<&Value>, error: Option<&ErrorDocument>, to_stderr: bool) -> String {
+        let kept = |value| match to_stderr {
+            true => serde_json::to_string(value).unwrap(),
+            false => serde_json::to_string_pretty(value).unwrap(),
+        };
+        let document = Document {
+            wanted: true,
+            to_stderr,
+            command: "cloud put".to_owned(),
+            result: result.map(kept),
+        };
+        enveloped(&document, error).unwrap()
+    }
+
+    #[test]
+    fn the_document_has_the_result_the_error_or_both() {
+        let result = json!({"a\nb": [1, {"c": "x\n  y"}], "n": u64::MAX});
+        let error = ErrorDocument {
+            kind: ErrorKind::Busy.into(),
+            message: "m\nn".to_owned(),
+            hint: None,
+            exit_code: ExitCode::Conflict,
+        };
+        let error_value = json!({"kind": "busy", "message": "m\nn", "hint": null, "exit_code": 11});
+        for to_stderr in [false, true] {
+            for (result, error) in [
+                (Some(&result), None),
+                (None, Some(&error)),
+                (Some(&result), Some(&error)),
+            ] {
+                let text = text(result, error, to_stderr);
+                let found: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(found.get("result"), result);
+                assert_eq!(found.get("error"), error.map(|_| &error_value));
+                assert_eq!(found["command"], "cloud put");
+                assert_eq!(to_stderr, text.lines().count() == 1, "{text}");
+            }
+            assert!(text(None, None, to_stderr).contains("\"result\":"));
+        }
+    }
+}

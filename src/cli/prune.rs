@@ -1,8 +1,9 @@
 //! `lsnap prune`.
 
-use super::delete::Deletion;
+use super::delete::{Deletion, VERSIONS_KEPT};
 use super::exit::{Failure, store_code};
 use super::job::{Job, JobArgs};
+use super::json::PruneDocument;
 use super::progress::Shown;
 use super::retention::{self, RetentionArgs};
 use super::store_args::{RepoArg, StoreArgs};
@@ -59,10 +60,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.end();
     let report = result?;
     context.facts.pruned(&report);
+    let document = PruneDocument::of(&report, Utc::now());
     if args.dry_run {
-        context.print(&report, summary);
+        context.print(&document, |_| summary(&report));
     } else {
-        context.print_report(&report, brief, summary);
+        context.print_report(&document, |_| brief(&report), |_| summary(&report));
     }
     outcome(&report)
 }
@@ -129,6 +131,9 @@ pub(super) fn summary(report: &PruneReport) -> String {
     }
     for kept in &report.kept {
         let _ = writeln!(out, "kept {}: {}", kept.name, reason(kept.why));
+    }
+    if report.versions_kept {
+        out += VERSIONS_KEPT;
     }
     let bytes = report.deleted.iter().map(|d| d.bytes).sum();
     let (count, size) = (report.deleted.len(), human::bytes(bytes));

@@ -3,11 +3,14 @@
 use super::exit::Failure;
 use super::interrupt;
 use super::job::{Job, JobArgs};
+use super::json::RestoreDocument;
+use super::latest_args::LatestArgs;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human, key, next_steps, occupied};
 use crate::counted::count;
 use crate::restore::{ApplierChoice, RestoreOptions, RestoreReport};
+use chrono::Utc;
 use std::path::PathBuf;
 
 /// Arguments of `lsnap restore`.
@@ -20,6 +23,8 @@ pub(super) struct Args {
     repo: String,
     /// The backup: its name, the last part of its name, or `latest`. Its chain is restored with it.
     name: Option<String>,
+    #[command(flatten)]
+    latest: LatestArgs,
     /// The directory of an incremental on the backup before it. May be repeated.
     #[arg(long, value_name = "DIR", conflicts_with = "name")]
     incremental_dir: Vec<PathBuf>,
@@ -146,8 +151,9 @@ impl Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.options()?;
+    let latest = args.latest.of(args.name.as_deref())?;
     let repo = match &args.name {
-        Some(name) => Some((args.store.open(&args.repo)?, name)),
+        Some(name) => Some((args.store.open(&args.repo)?.with_latest(latest), name)),
         None => {
             args.store
                 .no_rate("remove it: directories are read without a limit")?;
@@ -160,7 +166,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     let plan = plan.map_err(occupied::failure)?;
     if args.print_plan {
-        context.print(&plan, ToString::to_string);
+        let document = RestoreDocument::plan(&plan, Utc::now());
+        context.print(&document, |_| plan.to_string());
         return Ok(());
     }
     options.cancel = interrupt::on_signal("the unfinished directory is being removed")?;
@@ -171,7 +178,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     shown.end();
     let report = result?;
-    context.print(&report, summary);
+    let document = RestoreDocument::done(&plan, &report, Utc::now());
+    context.print(&document, |_| summary(&report));
     Ok(())
 }
 

@@ -1,10 +1,12 @@
 //! `lsnap show`: the details of one backup.
 
 use super::exit::Failure;
+use super::json::{Entries, FileDocument, ShowDocument, problem};
+use super::latest_args::LatestArgs;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, absent, backup, human, list, replica};
 use crate::manifest::{Absence, BackupKind, Dictionary, Summary, Wrapping};
-use crate::store::{Contents, Description, ListedState};
+use crate::store::{Contents, Description};
 use crate::{counted, store};
 use chrono::Utc;
 use std::fmt::Write as _;
@@ -17,14 +19,37 @@ pub(super) struct Args {
     /// The backup: its name, the last part of its name, or `latest`.
     #[arg(default_value = "latest")]
     name: String,
+    /// Print the files of the backup instead of its details; with --json, both.
+    #[arg(long)]
+    files: bool,
+    #[command(flatten)]
+    latest: LatestArgs,
     #[command(flatten)]
     store: StoreArgs,
 }
 
+/// Formats a file: its stored size, its size, its role, its path.
+fn file_line(file: &FileDocument<'_>) -> String {
+    let (stored, bytes) = (human::bytes(file.stored_bytes), human::bytes(file.bytes));
+    let path = crate::shown::shown(file.path);
+    format!("{stored:>10} of {bytes:>10}  {:<10}  {path}\n", file.role)
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let repository = args.store.open(&args.repo.repo)?;
+    let latest = args.latest.of(Some(&args.name))?;
+    let repository = args.store.open(&args.repo.repo)?.with_latest(latest);
     let description = store::describe(&repository, &args.name)?;
-    context.print(&description, |description| Page::default().of(description));
+    let manifest = args
+        .files
+        .then(|| repository.manifest(&description.listed.name));
+    let manifest = manifest.transpose()?;
+    let entries = Entries::of(&description.all, Utc::now());
+    let backup = entries.get(&description.listed.name);
+    let document = ShowDocument::of(&description, backup, manifest.as_ref());
+    context.print(&document, |document| match &document.files {
+        Some(files) => files.iter().map(file_line).collect(),
+        None => Page::default().of(&description),
+    });
     Ok(())
 }
 
@@ -49,8 +74,8 @@ impl Page {
         };
         let state = list::state(&d.listed);
         self.line("state", format!("{state}, {kind}, {by}"));
-        if let ListedState::Damaged { reason } = &d.listed.state {
-            self.line("damage", reason);
+        if let Some(problem) = problem(&d.listed) {
+            self.line("problem", problem);
         }
         let made = d.listed.made_at();
         let age = human::age((Utc::now() - made).num_seconds());
@@ -63,7 +88,9 @@ impl Page {
             self.finished(summary);
         }
         self.foreign(d);
-        let (bytes, objects) = (human::bytes(d.listed.stored_bytes), d.listed.objects);
+        let summary = d.listed.summary();
+        let bytes = human::bytes(summary.map_or(d.listed.stored_bytes, |s| s.stored_bytes));
+        let objects = summary.map_or(d.listed.objects, |s| s.objects);
         self.line(
             "stored",
             format!(

@@ -103,6 +103,22 @@ fn hint(error: &clap::Error, added: &Added) -> Option<String> {
     })
 }
 
+/// Returns clap's suggestion, which is also in the text of the error.
+fn suggestion(error: &clap::Error) -> Option<String> {
+    let suggestions = [
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedValue,
+    ];
+    let found = suggestions.into_iter().find_map(|kind| error.get(kind))?;
+    let names = match found {
+        ContextValue::String(name) => name.clone(),
+        ContextValue::Strings(names) => names.join(" or "),
+        _ => return None,
+    };
+    Some(format!("did you mean {names}?"))
+}
+
 /// Prints help, a version or an error. `added` has the arguments that were not typed.
 pub(super) fn report(error: clap::Error, args: &[OsString], added: &Added) -> process::ExitCode {
     let error = without_secrets(error);
@@ -128,8 +144,13 @@ pub(super) fn report(error: clap::Error, args: &[OsString], added: &Added) -> pr
     begin(args);
     output::end(Some(&ErrorDocument {
         kind: code.into(),
-        message: message(&error),
-        hint,
+        // The tip is the hint.
+        message: message(&error)
+            .split("\n\n  tip:")
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+        hint: hint.or_else(|| suggestion(&error)),
         exit_code: code,
     }));
     code.into()

@@ -4,6 +4,8 @@ use super::exit::Failure;
 use super::exit_code::ExitCode;
 use super::interrupt;
 use super::job::{Job, JobArgs};
+use super::json::VerifyDocument;
+use super::latest_args::LatestArgs;
 use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
 use super::store_args::{RepoArg, StoreArgs};
@@ -13,6 +15,7 @@ use crate::verify::{
     Which,
 };
 use crate::{counted, verify};
+use chrono::Utc;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -25,7 +28,9 @@ pub(super) struct Args {
     /// needs are verified with it.
     #[arg(default_value = "latest")]
     name: String,
-    /// Verify every backup of the repository.
+    #[command(flatten)]
+    latest: LatestArgs,
+    /// Verify every backup of the repository, of all clusters.
     #[arg(long)]
     all: bool,
     /// Read every byte and check digests, page checksums, page LSNs and the redo log. Of encrypted
@@ -148,7 +153,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         (false, name) => Which::Named(name),
     };
-    let repo = args.store.open(&args.repo.repo)?;
+    let latest = args.latest.of((!args.all).then_some(args.name.as_str()))?;
+    let repo = args.store.open(&args.repo.repo)?.with_latest(latest);
     context.facts.opened(&repo);
     let doing = match args.restore {
         true => "the scratch directory is being removed",
@@ -161,11 +167,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let report = result?;
     context.facts.verified(&report, options.level);
     let code = ExitCode::from(report.outcome());
-    let document = Document {
-        exit_code: code,
-        report: &report,
-    };
-    let text = |_: &Document<'_>| summary(&report, options.level);
+    let document = VerifyDocument::of(&report, Utc::now());
+    let text = |_: &VerifyDocument<'_>| summary(&report, options.level);
     if report.outcome() == Outcome::Sound && !has_remarks(&report) {
         context.print_report(&document, |_| brief(&report, options.level), text);
     } else {
@@ -203,13 +206,6 @@ fn unverified(report: &VerifyReport) -> String {
         }),
     ];
     reasons.into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
-#[derive(serde::Serialize)]
-struct Document<'a> {
-    exit_code: ExitCode,
-    #[serde(flatten)]
-    report: &'a VerifyReport,
 }
 
 /// Returns whether a report has more to say than that all backups are sound.

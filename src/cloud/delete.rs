@@ -32,6 +32,7 @@ impl Default for DeleteOptions {
 
 /// The result of [`delete`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct DeleteReport {
     /// The backup.

@@ -57,6 +57,7 @@ impl Default for GetOptions {
 
 /// The reference that the objects' bytes were compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Proof {
@@ -69,6 +70,7 @@ pub enum Proof {
 
 /// The result of [`get`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct GetReport {
     /// The backup.

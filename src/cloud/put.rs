@@ -71,6 +71,7 @@ impl Default for PutOptions {
 
 /// The result of [`put`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PutReport {
     /// The backup.

@@ -44,7 +44,7 @@ pub use run::consolidate;
 use crate::cancel::Cancel;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
-use crate::manifest::{BackupName, PackChoice};
+use crate::manifest::{BackupName, Manifest, PackChoice};
 use crate::reader::resources;
 use serde::Serialize;
 
@@ -111,17 +111,24 @@ impl Default for ConsolidateOptions {
 
 /// The report of a consolidation.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ConsolidateReport {
     /// The new full backup.
+    #[serde(skip)]
     pub name: BackupName,
+    /// Its manifest.
+    #[serde(skip)]
+    pub manifest: Manifest,
     /// The member with the same content.
     pub of: BackupName,
     /// The members that were read, the full backup first.
     pub chain: Vec<BackupName>,
     /// Number of objects of the new backup.
+    #[serde(skip)]
     pub objects: u64,
     /// Length of these objects in bytes.
+    #[serde(skip)]
     pub stored_bytes: u64,
     /// Number of objects that were copied within the store.
     pub copied_objects: u64,

@@ -96,6 +96,7 @@ pub fn consolidate(
         fetched_bytes: counters.fetched_total() + sum.moved_bytes,
         checked_pages: manifest.pages.verified + manifest.pages.unverifiable,
         warnings,
+        manifest,
     })
 }
 

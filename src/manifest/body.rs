@@ -71,6 +71,7 @@ pub struct Manifest {
 
 /// Full or incremental.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BackupKind {
     /// Every page.
@@ -92,6 +93,7 @@ pub struct BaseRef {
 
 /// The properties of a server that a restore needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServerIdentity {
     /// `@@server_uuid`.
     pub uuid: String,
@@ -138,6 +140,7 @@ pub struct LsnRange {
 
 /// A position in the binary log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Binlog {
     /// File name.
     pub file: String,
@@ -149,6 +152,7 @@ pub struct Binlog {
 
 /// A file that was deliberately not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LeftOutEntry {
     /// Its path.
     pub path: String,
@@ -158,6 +162,7 @@ pub struct LeftOutEntry {
 
 /// The results of the checks of pages, as counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PageCounts {
     /// Pages whose checksum, page number and space id are right.
     pub verified: u64,

@@ -10,6 +10,7 @@ use std::fmt;
 
 /// The server's dictionary, without the tablespaces that are files of the backup.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Dictionary {
     /// Number of tablespaces in the dictionary, without the system tablespace and the temporary
     /// one. Each is either in the backup or in `absent`.
@@ -27,6 +28,7 @@ pub struct Dictionary {
 
 /// A table of a storage engine that can't be backed up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EngineTable {
     /// Its schema.
     pub schema: String,
@@ -46,6 +48,7 @@ impl fmt::Display for EngineTable {
 
 /// A tablespace of the dictionary that isn't in the backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AbsentSpace {
     /// Its id.
     pub space_id: SpaceId,
@@ -62,6 +65,7 @@ pub struct AbsentSpace {
 
 /// Why a tablespace of the dictionary isn't in a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Absence {
     /// It was discarded (`ALTER TABLE ... DISCARD TABLESPACE`): there are no data to back up.

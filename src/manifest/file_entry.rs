@@ -65,6 +65,20 @@ pub enum FileRole {
 }
 
 impl FileRole {
+    /// Returns its name as it is written: `delta_meta`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Tablespace(_) => "tablespace",
+            Self::Delta(_) => "delta",
+            Self::DeltaMeta => "delta_meta",
+            Self::Plain => "plain",
+            Self::BinaryLog => "binary_log",
+            Self::Redo => "redo",
+            Self::Metadata => "metadata",
+        }
+    }
+
     /// Returns the tablespace file that the file is, or is a delta of.
     #[must_use]
     pub const fn space(&self) -> Option<&SpaceFile> {

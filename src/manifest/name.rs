@@ -13,6 +13,7 @@ pub(super) const CHAIN_SUFFIX: &str = ".incr";
 /// because users of xbcloud choose names freely; new names always have this form. Within a chain,
 /// the order of the names is the order of the members.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct BackupName(pub(super) String);
 

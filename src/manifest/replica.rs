@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The position of a replica in the binary logs of its sources at the time of the backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReplicaPosition {
     /// The executed GTID set at the backup's last LSN; empty without GTIDs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -18,6 +19,7 @@ pub struct ReplicaPosition {
 
 /// The position of one replication channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SourcePosition {
     /// Its name; empty for the default channel.
     pub channel: String,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Settings of the server that was backed up: its address and those that a restored server, or a
 /// replica of it, depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServerSettings {
     /// `@@report_host`, the name under which other servers reach it, if it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

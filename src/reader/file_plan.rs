@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// One file of a tablespace in the restored directory.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FilePlan {
     /// Path within the restored directory.
     pub path: String,
@@ -28,6 +29,7 @@ pub struct FilePlan {
 
 /// The form in which a member holds a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SourceKind {
     /// The whole file.
@@ -38,6 +40,7 @@ pub enum SourceKind {
 
 /// A stored file from which pages are taken.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SourcePlan {
     /// The number of its member, counted from the newest.
     pub member: usize,
@@ -58,6 +61,7 @@ pub struct SourcePlan {
 
 /// A file that is copied unchanged.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlainPlan {
     /// Path within the backup and the restored directory.
     pub path: String,

@@ -12,6 +12,7 @@ use std::process::Stdio;
 
 /// The kind of a program that applies redo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ApplierKind {
     /// `xtrabackup --prepare`.
@@ -22,6 +23,7 @@ pub enum ApplierKind {
 
 /// The chosen program.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ApplierPlan {
     /// Its kind.
     pub kind: ApplierKind,

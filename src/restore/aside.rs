@@ -31,7 +31,7 @@ const SIGNS: [&str; 6] = [
 /// [`RestoreError::Target`], [`RestoreError::ServerRuns`].
 pub(super) fn check(datadir: &Path) -> Result<(), RestoreError> {
     let has = |name: &&str| std::fs::symlink_metadata(datadir.join(name)).is_ok();
-    if !SIGNS.iter().any(|name| has(&name)) {
+    if !SIGNS.iter().any(has) {
         return Err(refuse(
             datadir,
             format!(

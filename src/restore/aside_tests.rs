@@ -25,9 +25,7 @@ fn new(target: &Target) {
 fn is(datadir: &Path, content: &str) -> bool {
     let same =
         |name: &&str| std::fs::read(datadir.join(name)).is_ok_and(|c| c == content.as_bytes());
-    ["ibdata1", "mysql.ibd", "db/t.ibd"]
-        .iter()
-        .all(|name| same(&name))
+    ["ibdata1", "mysql.ibd", "db/t.ibd"].iter().all(same)
 }
 
 fn entries(directory: &Path) -> Vec<String> {

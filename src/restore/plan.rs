@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 /// The plan of one restore.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RestorePlan {
     /// The backup whose state is restored.
     pub target: String,
@@ -60,6 +61,7 @@ pub struct RestorePlan {
 
 /// How a chain is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MergeMethod {
@@ -71,6 +73,7 @@ pub enum MergeMethod {
 
 /// One member of the chain.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MemberPlan {
     /// Its name.
     pub name: String,
@@ -84,6 +87,13 @@ pub struct MemberPlan {
     pub to_lsn: Lsn,
     /// The LSN up to which its redo log reaches.
     pub last_lsn: Lsn,
+}
+
+impl RestorePlan {
+    /// Returns the manifest of the backup whose state is restored.
+    pub(crate) fn newest(&self) -> Option<&Manifest> {
+        self.chain.first()
+    }
 }
 
 impl fmt::Display for RestorePlan {

@@ -4,12 +4,13 @@ use super::next::NextSteps;
 use super::settings::Setting;
 use super::tables::CheckedTables;
 use crate::reader::counters::MemberReport;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The result of a restore.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RestoreReport {
     /// The backup that was restored.
@@ -37,8 +38,12 @@ pub struct RestoreReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tables: Option<CheckedTables>,
     /// Duration of fetching and writing.
+    #[serde(rename = "merge_seconds", serialize_with = "seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub merge_time: Duration,
     /// Duration of the redo applier.
+    #[serde(rename = "apply_seconds", serialize_with = "seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub apply_time: Duration,
     /// Settings for the restored server's my.cnf.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -54,4 +59,8 @@ pub struct RestoreReport {
     pub not_placed: Vec<String>,
     /// Warnings.
     pub warnings: Vec<String>,
+}
+
+fn seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(duration.as_secs_f64())
 }

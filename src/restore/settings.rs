@@ -11,6 +11,7 @@ use std::fmt;
 
 /// A setting for the restored server's my.cnf.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Setting {
     /// The name of the variable.
     pub name: String,
@@ -104,9 +105,10 @@ pub(super) fn needed(newest: &Manifest, layout: &Layout) -> Vec<Setting> {
 
 /// Adds the settings on which the binary log and the redo log of the restored server depend.
 fn of_replication(of: &ServerSettings, add: &mut impl FnMut(&str, Option<String>, String)) {
+    // Always, because the default is not the same in all versions (9.7.4: ON).
+    let why = "the source ran with it, and its replicas need the same value";
+    add("gtid_mode", Some(of.gtid_mode.clone()), why.to_owned());
     if of.gtid_mode != "OFF" {
-        let why = "the source ran with it, and so must its replicas";
-        add("gtid_mode", Some(of.gtid_mode.clone()), why.to_owned());
         let why = format!("gtid_mode={} requires it", of.gtid_mode);
         add("enforce_gtid_consistency", Some("ON".to_owned()), why);
     }

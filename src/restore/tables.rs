@@ -9,6 +9,7 @@ const MOST: usize = 1000;
 
 /// The results of `CHECK TABLE`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CheckedTables {
     /// Number of tables that were checked.
     pub tables: usize,
@@ -18,6 +19,7 @@ pub struct CheckedTables {
 
 /// The error of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TableFinding {
     /// The table.
     pub table: String,

@@ -33,6 +33,7 @@ pub(crate) mod tests;
 mod upload;
 
 pub use backend::options::{Addressing, StoreOptions, Variables};
+pub use backend::put_options::{Headers, ObjectLockMode, Sse};
 pub(crate) use backend::url;
 pub use deletion::delete::{DeleteReport, Deleted, delete};
 pub(crate) use deletion::noted::DeletionNotes;
@@ -40,6 +41,7 @@ pub use deletion::options::DeleteOptions;
 pub use deletion::prune::{Failed, PruneReport, Skipped, prune};
 pub use deletion::remove::Removed;
 pub(crate) use deletion::remove::{Removal, remove_md5};
+pub(crate) use deletion::retention::kept_backups;
 pub use deletion::retention::{Keep, Kept, Policy, ToDelete, Why};
 pub use error::{
     BackupFault, BaseFault, ChainFault, DeletionFault, LeaseFault, ListingFault, OpenFault,
@@ -58,6 +60,7 @@ pub use listing::latest::Choice;
 pub use listing::listed::{Listed, ListedState};
 pub use listing::order::{Disagreement, disagreements};
 pub use listing::passed_over::{PassedOver, Unusable};
+pub use listing::scope::LatestOf;
 pub use listing::streamed::Streamed;
 pub use objects::bucket::{Bucket, Children, Held};
 pub use objects::marker::{ENCRYPTED_ONLY, MARKER, Marker, REPOSITORY_FORMAT};
@@ -66,4 +69,5 @@ pub(crate) use objects::parallel::each_in_parallel;
 pub use objects::repository::Repository;
 pub use objects::short::ShortNames;
 pub(crate) use objects::windows;
+pub(crate) use upload::replica::{Original, Replica};
 pub use upload::state::Upload;

@@ -28,7 +28,8 @@ pub(super) fn choose(
 ) -> Result<Vec<Chain>, VerifyError> {
     match which {
         Which::Named("latest") => {
-            let choice = Choice::newest(listed);
+            let candidates = repo.candidates(listed)?;
+            let choice = Choice::newest(&candidates);
             let chosen = choice.is_some();
             let mut chains: Vec<Chain> = match choice {
                 Some(choice) => {
@@ -39,7 +40,7 @@ pub(super) fn choose(
                     vec![chain_of(repo, choice.name, listed)?]
                 }
                 // All backups are damaged: they are added below.
-                None if listed.iter().any(is_broken) => Vec::new(),
+                None if candidates.iter().any(|l| is_broken(l)) => Vec::new(),
                 None => vec![chain_of(
                     repo,
                     repo.choose_in(listed, "latest")?.name,
@@ -49,7 +50,7 @@ pub(super) fn choose(
             // `latest` is the newest backup that seems complete: a newer one that was damaged must
             // be reported. Older ones are not needed to restore it.
             let passed_over = |l: &Listed| report.passed_over.iter().any(|p| p.name == l.name);
-            let damaged = listed
+            let damaged = candidates
                 .iter()
                 .filter(|l| is_broken(l) && (!chosen || passed_over(l)));
             for backup in damaged {

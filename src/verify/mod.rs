@@ -188,5 +188,6 @@ pub fn verify(
             report.restored.push(restored);
         }
     }
+    report.listed = listed;
     Ok(report)
 }

@@ -5,7 +5,7 @@ use crate::innodb::Lsn;
 use crate::manifest::{BackupKind, BackupName, Dictionary, Finding};
 use crate::reader::ReadError;
 use crate::restore::{RestoreError, TableFinding};
-use crate::store::{PassedOver, StoreError};
+use crate::store::{Listed, PassedOver, StoreError};
 use serde::Serialize;
 
 /// Number of problems of one member that are kept; a longer list doesn't add information.
@@ -38,6 +38,9 @@ pub struct VerifyReport {
     /// For `latest`: backups that are newer than the chosen one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<PassedOver>,
+    /// The listing by which the backups were chosen.
+    #[serde(skip)]
+    pub listed: Vec<Listed>,
 }
 
 /// One backup.
@@ -72,6 +75,7 @@ pub struct MemberReport {
 
 /// True if a backup's manifest is proven to be written with the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Authentication {
@@ -87,6 +91,7 @@ pub enum Authentication {
 
 /// The results of the checks of pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PageReport {
     /// Pages whose checksum, page number and space id are right.
@@ -106,6 +111,7 @@ pub struct PageReport {
 
 /// A difference between a backup and its expected state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Problem {
     /// Its kind.
     pub kind: ProblemKind,
@@ -119,6 +125,7 @@ pub struct Problem {
 
 /// Kinds of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProblemKind {
@@ -161,6 +168,7 @@ pub enum Outcome {
 
 /// A restore into a scratch directory.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Restored {
     /// The backup.
     pub name: BackupName,

@@ -26,9 +26,10 @@ impl Said {
     pub fn member(self) -> Member {
         let said = self.ok();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let binlog = &said.json["binlog"];
+        let backup = &said.json["backup"];
+        let binlog = &backup["binlog"];
         let member = Member {
-            name: text(&said.json["name"]),
+            name: text(&backup["name"]),
             position: Position {
                 file: text(&binlog["file"]),
                 offset: binlog["position"].as_u64().unwrap_or_default(),
@@ -145,9 +146,15 @@ pub fn restore_by(mysqld: &Path, repository: &Path, name: &str, datadir: &Path) 
     try_restore(repository, name, datadir, &arguments).ok();
 }
 
-/// Returns the output of `lsnap list`.
+/// Returns the backups in the output of `lsnap list`.
 pub fn list(repository: &Path) -> Value {
-    lsnap(["list", "--json", "--from", &url(repository)])
-        .ok()
-        .json
+    let mut said = lsnap(["list", "--json", "--from", &url(repository)]).ok();
+    said.json["backups"].take()
+}
+
+/// Returns the manifest of a finished backup.
+pub fn manifest(repository: &Path, name: &str) -> Value {
+    let repository = ::lsnap::Repository::open(&url(repository)).unwrap();
+    let name = ::lsnap::manifest::BackupName::parse(name).unwrap();
+    serde_json::to_value(repository.manifest(&name).unwrap()).unwrap()
 }

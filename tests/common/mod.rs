@@ -4,6 +4,7 @@
 //! | module | for |
 //! |---|---|
 //! | `program` | running lsnap, writing its input, reading its output |
+//! | `documents` | checking the documents of `--json` against their schemas |
 //! | `lsnap` | backups and restores of a sandbox server |
 //! | `sandbox` | MySQL servers by name, through `tools/sandbox` |
 //! | `servers` | servers that emulate the clouds |
@@ -11,6 +12,7 @@
 //! | `small` | backups without a server: one file, and its manifest |
 #![allow(dead_code)]
 
+pub mod documents;
 pub mod http;
 pub mod lsnap;
 pub mod program;

@@ -1,5 +1,6 @@
 //! Runs the `lsnap` program.
 
+use super::documents;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
@@ -40,27 +41,28 @@ pub fn command() -> Command {
 
 pub fn said(out: Output) -> Said {
     let stdout = String::from_utf8_lossy(&out.stdout).into_owned();
-    let mut document = serde_json::from_str(&stdout).unwrap_or(Value::Null);
+    let (json, error) = documents::parts(&stdout);
+    let code = out.status.code().unwrap_or(-1);
+    if !(json.is_null() && error.is_null()) {
+        let expected = error["exit_code"].as_i64().unwrap_or(0);
+        assert_eq!(expected, i64::from(code), "exit code: {stdout}");
+    }
     Said {
-        code: out.status.code().unwrap_or(-1),
-        json: part(&mut document, "result"),
-        error: part(&mut document, "error"),
+        code,
+        json,
+        error,
         stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
         stdout,
     }
 }
 
-fn part(document: &mut Value, name: &str) -> Value {
-    document.get_mut(name).map_or(Value::Null, Value::take)
-}
-
 /// Returns the result in a document of `--json`.
 #[track_caller]
 pub fn result(document: &[u8]) -> Value {
-    let mut document = serde_json::from_slice(document).unwrap_or_else(|error| {
-        panic!("{error}: {}", String::from_utf8_lossy(document));
-    });
-    part(&mut document, "result")
+    let text = String::from_utf8_lossy(document);
+    let (result, _) = documents::parts(&text);
+    assert!(!result.is_null(), "no result: {text}");
+    result
 }
 
 pub fn lsnap<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Said {

@@ -259,7 +259,11 @@ fn streams(chains: &mut Chains) {
     let listed = lsnap::list(&repository);
     let listed = listed.as_array().unwrap().iter();
     let mut states = listed.filter(|item| item["name"] == "streamed");
-    assert_eq!(states.next().unwrap()["state"], "stream");
+    let item = states.next().unwrap();
+    assert_eq!(
+        (&item["state"], &item["format"]),
+        (&"finished".into(), &"stream".into())
+    );
     let shown = lsnap::lsnap(["show", "--from", &to, "streamed"]).ok();
     assert!(
         shown.stdout.contains("stream, incremental"),

@@ -20,7 +20,7 @@ pub fn consolidate(journey: &mut Journey, index: usize, more: &[&str]) -> usize 
     let mut member = journey.members[index].clone();
     let arguments = [&[member.name.as_str()], more].concat();
     let said = run("consolidate", &journey.repository(), &arguments).ok();
-    member.name = said.json["name"].as_str().unwrap().to_owned();
+    member.name = said.json["backup"]["name"].as_str().unwrap().to_owned();
     assert!(member.name.ends_with("-full"), "{}", member.name);
     journey.members.push(member);
     journey.members.len() - 1
@@ -33,7 +33,7 @@ fn prune(journey: &Journey, old: &str) {
     let names = |said: &Said| -> Vec<String> {
         let deleted = said.json["deleted"].as_array().unwrap().iter();
         deleted
-            .map(|d| d["name"].as_str().unwrap().to_owned())
+            .map(|d| d["backup"]["name"].as_str().unwrap().to_owned())
             .collect()
     };
     let expected = names(&dry);
@@ -108,10 +108,14 @@ fn what_is_told(journey: &Journey, full: usize) {
     let repository = journey.repository();
     let newest = &journey.members[3].name;
     let shown = run("show", &repository, &[newest]).ok().json;
-    assert_eq!(shown["chain"].as_array().unwrap().len(), 4, "{shown}");
+    assert_eq!(
+        shown["restore_chain"].as_array().unwrap().len(),
+        4,
+        "{shown}"
+    );
     assert_eq!(shown["contents"]["overlaps"], true);
     assert_eq!(shown["needed_by"].as_array().unwrap().len(), 0);
-    assert_eq!(shown["kind"], "incremental");
+    assert_eq!(shown["backup"]["kind"], "incremental");
     let base = journey.members[0].name.as_str();
     let shown = run("show", &repository, &[base]).ok().json;
     assert_eq!(shown["needed_by"][0], newest.as_str());

@@ -62,8 +62,40 @@ fn doubtful_newer_backups_are_not_skipped_silently() {
     crafted(&world, &full, &second);
 
     world.server.run("INSERT INTO d.t VALUES (3, 'three')");
-    let newest = backup(&["--cluster=b"]).name;
+    let newest = backup(&["--cluster=a"]).name;
     latest(&world, &second, &newest);
+    clusters(&world);
+}
+
+/// A server with the same UUID, as a clone has it, and another cluster: its backups are separate.
+fn clusters(world: &World) {
+    let clone = |more: &[&str]| {
+        let arguments = [&["--cluster=b"], more].concat();
+        lsnap::try_backup(&world.server, &world.repository, &arguments)
+    };
+    clone(&["--incremental"]).refused(14, &["none of cluster b, but of cluster a"]);
+    let of_a = world.latest("show", &[]).ok().json["name"].clone();
+    let based = ["--incremental", "--base", of_a.as_str().unwrap()];
+    clone(&based).refused(14, &["not a backup of cluster b"]);
+    let of_b = clone(&[]).member().name;
+    for command in ["show", "verify", "pin", "consolidate"] {
+        world
+            .latest(command, &[])
+            .refused(2, &["a or b", "--cluster"]);
+    }
+    world
+        .restore("latest", &[])
+        .refused(2, &["a or b", "--cluster"]);
+    let plan = |cluster: &str| {
+        let option = format!("--cluster={cluster}");
+        let plan = world.restore("latest", &["--print-plan", &option]);
+        plan.ok().json["target"].clone()
+    };
+    assert_eq!((plan("a"), plan("b")), (of_a, of_b.as_str().into()));
+    let none = world.latest("show", &["--cluster=c"]);
+    none.refused(10, &["no backup of cluster c, but of a, b"]);
+    let ago = world.latest("show", &["--cluster=b", "--before=1d"]);
+    ago.refused(10, &["no finished backup of cluster b before"]);
 }
 
 /// Manifests with valid digests; the summary still has the old digest, which is reported too.
@@ -160,9 +192,9 @@ fn latest(world: &World, second: &str, newest: &str) {
     std::fs::remove_file(place("lsnap_summary.json")).unwrap();
     let unfinished = backup_that_is_killed(world);
     let plan = world.restore("latest", &["--print-plan"]).ok();
-    assert_eq!(plan.json["target"], made.name.as_str());
+    assert_eq!(plan.json["backup"]["name"], made.name.as_str());
     assert!(plan.stderr.contains(&unfinished), "{}", plan.stderr);
-    let warnings = plan.json["warnings"].to_string();
+    let warnings = plan.json["plan"]["warnings"].to_string();
     assert!(warnings.contains(&unfinished), "{warnings}");
     let shown = world.latest("show", &[]).ok();
     let passed = shown.json["passed_over"].as_array().unwrap();
@@ -174,7 +206,7 @@ fn latest(world: &World, second: &str, newest: &str) {
 
 /// Starts a backup and kills it before it is finished; returns its name.
 fn backup_that_is_killed(world: &World) -> String {
-    let name = "c-2999-01-01-00:00:00-full";
+    let name = "a-2999-01-01-00:00:00-full";
     let directory = world.repository.join(name);
     std::fs::create_dir(&directory).unwrap();
     let claim = world.document(name, "lsnap_upload.json");

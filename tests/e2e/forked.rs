@@ -56,7 +56,7 @@ impl Fork {
         self.server.restart(&[BASIC, options]);
         let repository = self.room.path().join(name);
         let full = lsnap::try_backup(&self.server, &repository, &[]).ok().json;
-        let last = full["lsn"]["last_lsn"].as_u64().unwrap();
+        let last = full["backup"]["lsn"]["last_lsn"].as_u64().unwrap();
         self.server.stop();
         copy(&self.older, &self.server.datadir());
         self.server.restart(&[BASIC, options]);
@@ -68,7 +68,10 @@ impl Fork {
             // Past the binary log file that the base names.
             (0..4).for_each(|_| run(&mut conn, "FLUSH BINARY LOGS"));
         }
-        (repository, full["name"].as_str().unwrap().to_owned())
+        (
+            repository,
+            full["backup"]["name"].as_str().unwrap().to_owned(),
+        )
     }
 
     fn is_refused(&mut self, name: &str, options: &[&str], redo: u64, words: &[&str]) {
@@ -143,7 +146,7 @@ fn a_base_of_another_history_is_detected_by_cold_pages() {
     server.stop();
     server.restart(options);
     let full = lsnap::try_backup(&server, &repository, &[]).ok().json;
-    let last = full["lsn"]["last_lsn"].as_u64().unwrap();
+    let last = full["backup"]["lsn"]["last_lsn"].as_u64().unwrap();
     server.stop();
     copy(&older, &server.datadir());
     server.restart(options);
@@ -165,8 +168,9 @@ fn normal_events_of_a_server_are_not_refused() {
     server.run(FILL);
     lsnap::full(&server, &repository);
     let next = |server: &Sandbox| {
-        let said = lsnap::try_backup(server, &repository, &["--incremental"]).ok();
-        assert!(said.json["history"]["pages"].as_array().unwrap().len() > 10);
+        let made = lsnap::incremental(server, &repository);
+        let manifest = lsnap::manifest(&repository, &made.name);
+        assert!(manifest["history"]["pages"].as_array().unwrap().len() > 10);
         server.run(FILL);
     };
     next(&server);

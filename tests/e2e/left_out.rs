@@ -114,7 +114,7 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
     let lazy = "--innodb-validate-tablespace-paths=OFF";
     source.restart(&[SOURCE, &[&directories, lazy]]);
     let full = lsnap::full(&source, &repository);
-    has_all(&source, &full.json);
+    has_all(&source, &lsnap::manifest(&repository, &full.name));
     let not_opened = full.json["dictionary"]["not_opened"].as_u64().unwrap();
     assert!(
         not_opened > 5,
@@ -122,11 +122,12 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
     );
     source.run("INSERT INTO a.small VALUES (1)");
     let incremental = lsnap::incremental(&source, &repository);
-    has_all(&source, &incremental.json);
+    has_all(&source, &lsnap::manifest(&repository, &incremental.name));
 
     // A limit that every session inherits, or that is set when it connects.
     source.run("SET GLOBAL sql_select_limit = 30");
-    has_all(&source, &lsnap::full(&source, &repository).json);
+    let third = lsnap::full(&source, &repository);
+    has_all(&source, &lsnap::manifest(&repository, &third.name));
     source.run("SET GLOBAL sql_select_limit = DEFAULT");
     let mut conn = source.connect();
     run(&mut conn, "CREATE USER bk@localhost IDENTIFIED BY 'x'");
@@ -142,7 +143,8 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
         &mut conn,
         "SET GLOBAL init_connect = 'SET sql_select_limit = 30'",
     );
-    has_all(&source, &backup_as(&source, &repository, "bk").ok().json);
+    let as_bk = backup_as(&source, &repository, "bk").member();
+    has_all(&source, &lsnap::manifest(&repository, &as_bk.name));
     run(&mut conn, "SET GLOBAL init_connect = ''");
 
     unknown_files(&source, &repository);
@@ -208,7 +210,7 @@ fn tables_whose_files_are_missing_fail_the_backup() {
     let mut source = Sandbox::start("left-out-gone", options);
     tables(&source, &outside);
     let whole = lsnap::full(&source, &repository);
-    has_all(&source, &whole.json);
+    has_all(&source, &lsnap::manifest(&repository, &whole.name));
 
     // A file that was moved, a disk that isn't mounted, a file that lost its contents.
     source.stop();
@@ -268,7 +270,7 @@ fn tables_whose_files_are_missing_fail_the_backup() {
     }
     source.restart(options);
     let again = lsnap::full(&source, &repository);
-    has_all(&source, &again.json);
+    has_all(&source, &lsnap::manifest(&repository, &again.name));
     let pruned = prune(&repository);
     assert_eq!(pruned.len(), 3, "{pruned:?}");
 }
@@ -313,7 +315,8 @@ fn tables_without_their_keyring_are_backed_up() {
         run(&mut conn, sql);
     }
     drop(conn);
-    let whole = spaces(&lsnap::full(&source, &repository).json);
+    let full = lsnap::full(&source, &repository);
+    let whole = spaces(&lsnap::manifest(&repository, &full.name));
     source.stop();
     let (manifest, hidden): (PathBuf, PathBuf) = (
         source.datadir().join("mysqld.my"),
@@ -328,7 +331,7 @@ fn tables_without_their_keyring_are_backed_up() {
     );
     for more in [&[][..], &["--incremental"]] {
         let said = lsnap::backup(&source, &repository, more);
-        assert_eq!(spaces(&said.json), whole);
+        assert_eq!(spaces(&lsnap::manifest(&repository, &said.name)), whole);
         assert!(said.json["dictionary"]["not_opened"].as_u64() >= Some(2));
     }
     lsnap::lsnap([

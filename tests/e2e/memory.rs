@@ -70,7 +70,7 @@ fn memory_is_bounded_with_three_hundred_gigabytes() {
     let (full, _) = backup(&[]);
     server.run("UPDATE big.t SET v = REPEAT('y', 2000) WHERE id % 10 = 0");
     let (incremental, said) = backup(&["--incremental"]);
-    let name = said["name"].as_str().unwrap();
+    let name = said["backup"]["name"].as_str().unwrap();
     let target = room.path().join("restored");
     let mut command = lsnap::command();
     command

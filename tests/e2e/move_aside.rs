@@ -156,6 +156,7 @@ fn in_a_volume(room: &Path, mysqld: &Path, full: &str) {
         volume.display(),
         room.display()
     );
+    let _port = crate::next_steps::default_port();
     let out = Command::new("unshare")
         .args(["-m", "sh", "-c", &steps])
         .stdin(Stdio::null())

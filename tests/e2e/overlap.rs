@@ -117,7 +117,7 @@ fn overlap_off_gives_a_stale_page() {
 
     // The page selection of xtrabackup, on such a base: refused for a merge, correctly.
     let said = lsnap::try_backup(&server, &without, &["--incremental", "--no-overlap"]).ok();
-    let name = said.json["name"].as_str().unwrap().to_owned();
+    let name = said.json["backup"]["name"].as_str().unwrap().to_owned();
     let target = place("refused");
     lsnap::try_restore(&without, &name, &target, &[]).refused(14, &[&name, "cannot be merged"]);
     assert!(!target.exists(), "a refused restore left a target");
@@ -127,7 +127,7 @@ fn overlap_off_gives_a_stale_page() {
     // The same selection on a base whose `to_lsn` is its start checkpoint.
     assert!(full.lsn.to_lsn == full.lsn.start_checkpoint && full.lsn.to_lsn < end);
     let said = lsnap::try_backup(&server, &now, &["--incremental", "--no-overlap"]).ok();
-    let name = said.json["name"].as_str().unwrap().to_owned();
+    let name = said.json["backup"]["name"].as_str().unwrap().to_owned();
     let right = restored_rows(&server, &now, &name, &place("by to_lsn"), false);
     assert_eq!(right, "changed after it was read");
 

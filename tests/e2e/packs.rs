@@ -4,14 +4,15 @@
 
 use crate::consolidate::{consolidate, run};
 use crate::journey::Journey;
+use crate::lsnap;
 use crate::sealed::Sealed;
 use serde_json::Value;
 
 const TABLES: usize = 300;
 
-/// Returns the files of the small tables in a backup's report: all of them must be in packs.
-fn packed(report: &Value, suffix: &str) -> Vec<Value> {
-    let files = report["files"].as_array().unwrap().iter();
+/// Returns the files of the small tables in a manifest: all of them must be in packs.
+fn packed(manifest: &Value, suffix: &str) -> Vec<Value> {
+    let files = manifest["files"].as_array().unwrap().iter();
     let ours = files.filter(|file| {
         let path = file["path"].as_str().unwrap();
         path.starts_with("many/") && path.contains(suffix)
@@ -30,7 +31,7 @@ fn packed(report: &Value, suffix: &str) -> Vec<Value> {
 fn objects(journey: &Journey, index: usize) -> u64 {
     let name = journey.members[index].name.as_str();
     let shown = run("show", &journey.repository(), &[name]).ok().json;
-    shown["objects"].as_u64().unwrap()
+    shown["backup"]["objects"].as_u64().unwrap()
 }
 
 #[test]
@@ -47,9 +48,11 @@ fn small_tables_share_objects() {
     sealed.member(&mut journey, &[&["--incremental"], &how[..]].concat());
     journey.rest();
 
-    packed(&journey.members[0].json, ".ibd.zst");
-    packed(&journey.members[1].json, ".ibd.meta");
-    let deltas = packed(&journey.members[1].json, ".ibd.delta");
+    let manifest =
+        |index: usize| lsnap::manifest(&journey.repository(), &journey.members[index].name);
+    packed(&manifest(0), ".ibd.zst");
+    packed(&manifest(1), ".ibd.meta");
+    let deltas = packed(&manifest(1), ".ibd.delta");
     let page = 16384;
     let filled = deltas
         .iter()

@@ -368,8 +368,8 @@ fn backed_up_at(
         move_to(conn, wanted);
         let said = lsnap::try_backup(server, repository, &[]).ok();
         // The server may have written a checkpoint meanwhile.
-        if said.json["lsn"]["last_lsn"].as_u64().unwrap() % 512 == wanted {
-            let name = said.json["name"].as_str().unwrap().to_owned();
+        if said.json["backup"]["lsn"]["last_lsn"].as_u64().unwrap() % 512 == wanted {
+            let name = said.json["backup"]["name"].as_str().unwrap().to_owned();
             return (name, value(conn, SUM));
         }
     }

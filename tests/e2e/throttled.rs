@@ -28,10 +28,11 @@ pub fn at_a_rate_and_restored(server: &Sandbox, room: &Path) {
     let fixed = lsnap::backup(server, room, &["--throttle=40M"]);
     let pages = &fixed.json["pages"];
     let pages = pages["verified"].as_u64().unwrap() + pages["zero"].as_u64().unwrap();
-    let page = fixed.json["server"]["page_size"].as_u64().unwrap();
+    let manifest = lsnap::manifest(room, &fixed.name);
+    let page = manifest["server"]["page_size"].as_u64().unwrap();
     // less the content of a full bucket, and the last read, after which there is no wait
     let least = ((pages * page) as f64 - mib(10) - mib(1)) / mib(40);
-    let took = fixed.json["seconds"].as_f64().unwrap();
+    let took = fixed.json["backup"]["duration_seconds"].as_f64().unwrap();
     assert!(least > 1.0 && took >= least, "{took} s, at least {least} s");
     assert_eq!(fixed.json["throttle"]["mode"], "fixed");
     assert_eq!(fixed.json["throttle"]["highest_rate"], 40 << 20);

@@ -455,7 +455,7 @@ fn unlisted(plain: &Plain) {
     let ibd = File::options().read(true).write(true).open(&file).unwrap();
     let last = plain.next(&[]);
     tracked(&last);
-    let lsn = last.json["lsn"]["last_lsn"].as_u64().unwrap();
+    let lsn = last.json["backup"]["lsn"]["last_lsn"].as_u64().unwrap();
     let mut before = Vec::new();
     // So many that a sample of a few pages includes one.
     for at in (8..700).map(|page| page * 16384) {

@@ -30,7 +30,7 @@ fn ask(world: &World, verb: &str, place: &Place, more: &[&str]) -> Said {
 /// Returns the names of the finished backups.
 pub fn finished(world: &World, place: &Place) -> BTreeSet<String> {
     let said = ask(world, "list", place, &[]).ok();
-    let items = said.json.as_array().cloned().unwrap_or_default();
+    let items = said.json["backups"].as_array().cloned().unwrap_or_default();
     items
         .iter()
         .filter(|item| item["state"] == "finished")
@@ -51,7 +51,7 @@ impl Before {
             let said = said(command.arg("--dry-run").output().unwrap()).ok();
             let gone = said.json["deleted"].as_array().cloned().unwrap_or_default();
             gone.iter()
-                .map(|d| d["name"].as_str().unwrap().to_owned())
+                .map(|d| d["backup"]["name"].as_str().unwrap().to_owned())
                 .collect()
         } else {
             BTreeSet::new()
@@ -74,7 +74,10 @@ impl Before {
         let members = said.json["members"].as_array().cloned().unwrap_or_default();
         let mut looked_at = BTreeSet::new();
         for member in &members {
-            let name = member["name"].as_str().unwrap_or_default().to_owned();
+            let name = member["backup"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             let sound = member["problems"].as_array().is_some_and(Vec::is_empty);
             if !sound && now.contains(&name) {
                 violations.push(format!("{name} looks finished: {}", member["problems"]));
@@ -170,7 +173,7 @@ pub fn after(
         Ok(said) => {
             outcome.again = true;
             outcome.violations.extend(before.violated(world, place));
-            let name = said.json["name"].as_str().unwrap_or_default();
+            let name = said.json["backup"]["name"].as_str().unwrap_or_default();
             if depth == Depth::Server && !act.removes() && act != Act::Verify {
                 outcome.restored += 1;
                 outcome

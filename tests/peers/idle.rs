@@ -81,7 +81,7 @@ fn backup(server: &Sandbox, url: &str, more: &[&str]) -> String {
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "lsnap backup {more:?}: {said}");
     let report = crate::common::program::result(&out.stdout);
-    report["name"].as_str().unwrap().to_owned()
+    report["backup"]["name"].as_str().unwrap().to_owned()
 }
 
 /// Waits until the server is idle at the LSN of a page of `d.edge`, where the next backup's floor

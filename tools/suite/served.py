@@ -72,7 +72,7 @@ def member(b, repository, *more):
     # Backup names have a resolution of seconds.
     time.sleep(max(0, b.pair().named + 1.1 - time.monotonic()))
     b.pair().named = time.monotonic()
-    return json.loads(done(backup(b, repository, "--json", *more)))["result"]["name"]
+    return json.loads(done(backup(b, repository, "--json", *more)))["result"]["backup"]["name"]
 
 
 def synced(directory, *commands):

@@ -115,6 +115,14 @@ pub(crate) fn apply(
     Ok(completed(args, found))
 }
 
+/// The key of the second repository of `copy`.
+const INTO: &str = "copy.into";
+
+/// Returns whether the value of an option is a repository, which has options of its own.
+fn is_repository(key: &Key) -> bool {
+    matches!(key.path().as_str(), "repo" | INTO)
+}
+
 struct Call<'a> {
     program: &'a Command,
     command: &'a Command,
@@ -159,9 +167,10 @@ impl Call<'_> {
             }
             None => None,
         };
+        found.extend(self.target(keys, command)?);
         for key in keys
             .iter()
-            .filter(|key| key.path() != "repo" && self.takes(key, command))
+            .filter(|key| !is_repository(key) && self.takes(key, command))
         {
             let Some(arg) = option(self.program, self.command, &key.option) else {
                 continue;
@@ -190,6 +199,57 @@ impl Call<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// Returns the URL of the second repository of `copy`, and its options in the file. Those that
+    /// are typed, or in the environment, are options of the first repository.
+    fn target(&self, keys: &[Key], command: &str) -> Result<Vec<Found>, String> {
+        let is_target = |key: &&Key| key.path() == INTO && self.takes(key, command);
+        let Some(key) = keys.iter().find(is_target) else {
+            return Ok(Vec::new());
+        };
+        let setting = self.configuration.find(&key.section, &key.name, None);
+        let chosen = repository::choose_target(
+            self.configuration,
+            self.typed(key).as_deref(),
+            key.in_environment(self.variable),
+            setting,
+        )?;
+        let Some(chosen) = chosen else {
+            return Ok(Vec::new());
+        };
+        let url = chosen.add.map(|url| Found {
+            key: key.clone(),
+            value: Value::One(url),
+            origin: chosen.origin.clone(),
+        });
+        let options = chosen.instance.into_iter().flat_map(|instance| {
+            let of_store = keys.iter().filter(|key| key.section == "repository");
+            of_store.filter_map(move |key| {
+                self.configuration
+                    .find("repository", &key.name, instance.as_deref())
+            })
+        });
+        let pairs = options.flat_map(|setting| {
+            let words = match &setting.value {
+                Value::Flag(flag) => vec![flag.to_string()],
+                Value::One(text) => vec![text.clone()],
+                Value::Many(list) => list.clone(),
+            };
+            words
+                .into_iter()
+                .map(|word| format!("{}={word}", setting.key))
+        });
+        let configured = Found {
+            key: Key {
+                option: "into-configured".to_owned(),
+                shape: Shape::Many,
+                ..key.clone()
+            },
+            value: Value::Many(pairs.collect()),
+            origin: chosen.origin,
+        };
+        Ok(url.into_iter().chain([configured]).collect())
     }
 
     fn takes(&self, key: &Key, command: &str) -> bool {

@@ -8,16 +8,33 @@ use crate::cli::json::FailureKind;
 use crate::cli::{Cli, Command, Context};
 use crate::counted::count;
 use crate::server::Identity;
+use crate::store::{OpenFault, StoreError};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _};
+use rustix::fs::{Access, access};
 use serde::Serialize;
 use std::ffi::OsString;
+use std::path::Path;
+
+/// The JSON document.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ConfigCheckDocument"))]
+pub(in crate::cli) struct Document<'a> {
+    /// The checks.
+    checks: &'a [Tried],
+}
 
 /// The result of one check.
 #[derive(Debug, Serialize)]
-struct Tried {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ConfigCheck"))]
+pub(in crate::cli) struct Tried {
+    /// The checked part: `server`, `repository`.
     what: &'static str,
+    /// Whether it succeeded.
     ok: bool,
+    /// What was found, or the error.
     found: String,
     #[serde(skip)]
     code: ExitCode,
@@ -52,10 +69,11 @@ impl Tried {
 pub(super) fn run(
     configuration: &Configuration,
     given: &[OsString],
+    variable: &dyn Fn(&str) -> Option<String>,
     context: &Context,
 ) -> Result<(), Failure> {
     let mut tried = vec![Tried::of("configuration", values(configuration))];
-    let call = |words: &[&str]| call(words, given);
+    let call = |words: &[&str]| call(words, given, variable);
     let (server, identity) = match server(&call) {
         Ok((found, identity)) => (Ok(found), Some(identity)),
         Err(failure) => (Err(failure), None),
@@ -66,7 +84,9 @@ pub(super) fn run(
     if let Some(identity) = &identity {
         tried.push(Tried::of("redo applier", applier(&call, identity)));
     }
-    context.print(&tried, |tried| tried.iter().map(line).collect());
+    context.print(&Document { checks: &tried }, |document| {
+        document.checks.iter().map(line).collect()
+    });
     let failed: Vec<&Tried> = tried.iter().filter(|one| !one.ok).collect();
     match failed.as_slice() {
         [] => Ok(()),
@@ -83,12 +103,15 @@ fn line(tried: &Tried) -> String {
 }
 
 /// Parses the arguments of a call, with the same file and profile.
-fn call(words: &[&str], given: &[OsString]) -> Result<Command, Failure> {
+fn call(
+    words: &[&str],
+    given: &[OsString],
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Command, Failure> {
     let mut program = with_false(Cli::command());
     let mut args: Vec<OsString> = words.iter().map(OsString::from).collect();
     args.extend_from_slice(given);
-    let applied =
-        apply(&program, &args, &|name| std::env::var(name).ok()).map_err(Failure::arguments)?;
+    let applied = apply(&program, &args, variable).map_err(Failure::arguments)?;
     let matches = program.try_get_matches_from_mut(&applied.args);
     let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
@@ -164,11 +187,45 @@ fn repository(call: &Calls<'_>) -> Result<String, Failure> {
             "the call of a list is another one".to_owned(),
         ));
     };
-    let (url, listed) = args.listed()?;
-    Ok(format!(
-        "{url}: {} (write access was not checked)",
-        count(listed.len(), "backup")
-    ))
+    let (url, repository) = args.opened()?;
+    match repository.list() {
+        Ok(listed) => Ok(format!(
+            "{url}: {} (write access was not checked)",
+            count(listed.len(), "backup")
+        )),
+        // a directory that doesn't exist
+        Err(error @ StoreError::Open(OpenFault::NoRepository { .. })) => {
+            let Some(directory) = repository.directory() else {
+                return Err(error.into());
+            };
+            may_be_created(directory)?;
+            Ok(format!(
+                "{url}: it does not exist, the first backup creates it"
+            ))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Checks that a directory can be created.
+fn may_be_created(directory: &Path) -> Result<(), Failure> {
+    let existing = directory.ancestors().find(|path| path.exists());
+    let existing = existing.unwrap_or(Path::new("/"));
+    let wrong = |what: &str| {
+        Failure::with_code(
+            ExitCode::Denied,
+            format!(
+                "{}: the first backup can't create it, because {} {what}",
+                directory.display(),
+                existing.display()
+            ),
+        )
+    };
+    if !existing.is_dir() {
+        return Err(wrong("is not a directory"));
+    }
+    access(existing, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|_| wrong("is not writable for this account"))
 }
 
 fn key(call: &Calls<'_>) -> Result<String, Failure> {

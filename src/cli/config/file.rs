@@ -91,8 +91,17 @@ pub(super) fn read(path: &Path) -> Result<File, String> {
 
 fn read_text(path: &Path) -> std::io::Result<String> {
     use std::io::Read as _;
+    use std::os::unix::fs::PermissionsExt as _;
     let mut text = String::new();
     let file = std::fs::File::open(path)?;
+    // The file names programs that lsnap runs: hooks, mysqld.
+    let mode = file.metadata()?.permissions().mode();
+    if mode & 0o002 != 0 {
+        return Err(std::io::Error::other(format!(
+            "every user can write to the file (mode {:o}); run `chmod o-w` on it",
+            mode & 0o7777
+        )));
+    }
     if file.take(MAX + 1).read_to_string(&mut text)? as u64 > MAX {
         return Err(std::io::Error::other(
             "the file is longer than 1MiB; expected a configuration of lsnap",

@@ -51,6 +51,7 @@ const NOT_IN_FILE: &[&str] = &[
     "full",
     "force-move-aside",
     "incremental-dir",
+    "into-option",
     "json",
     "no-defaults",
     "password",
@@ -74,8 +75,8 @@ const WITHOUT: &[&str] = &[
     "config",
 ];
 
-/// Sections whose keys apply only with a flag of the command: section, flag.
-const GATES: &[(&str, &str)] = &[("test-restore", "restore")];
+/// Sections whose keys apply only with a flag, if the command has it: section, flag.
+const GATES: &[(&str, &str)] = &[("test-restore", "restore"), ("retention", "kept")];
 
 /// Sections of which one typed option replaces all keys in the file: section, options (none: all).
 pub(super) const WHOLE: &[(&str, &[&str])] = &[

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod environment;
 mod file;
 mod keys;
 mod origin;
@@ -10,8 +11,11 @@ mod show;
 mod unset;
 
 pub(super) use apply::{Added, apply, with_false};
+pub(super) use environment::environment;
 pub(super) use keys::{Key, Shape, keys};
 pub(super) use origin::Origin;
+#[cfg(test)]
+pub(super) use {check::Document as CheckedDocument, show::Document as KeysDocument};
 
 use super::exit::Failure;
 use super::{Cli, Context};
@@ -47,15 +51,15 @@ pub(super) fn run(
     let given: Vec<OsString> = given
         .chain(unset.iter().map(|key| format!("--unset={key}").into()))
         .collect();
-    let variable = |name: &str| std::env::var(name).ok();
+    let variable = environment().map_err(Failure::arguments)?;
     let program = with_false(Cli::command());
     let configuration = Configuration::load(&program, path, profile, &variable);
     let mut configuration = configuration.map_err(Failure::arguments)?;
     configuration.unset =
         unset::keys(&program, unset.iter().map(String::as_str)).map_err(Failure::arguments)?;
     match args {
-        Args::Show => show::run(&configuration, context),
-        Args::Check => check::run(&configuration, &given, context),
+        Args::Show => show::run(&configuration, &variable, context),
+        Args::Check => check::run(&configuration, &given, &variable, context),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Chooses the repository of a call: `--repo` takes a URL or the name of a configured repository.
 
 use super::Configuration;
-use super::file::Value;
+use super::file::{Setting, Value};
 use super::origin::Origin;
 
 /// A table of the file: `None` for `[repository]`, a name for `[repository.NAME]`.
@@ -44,6 +44,24 @@ pub(super) fn choose(
         add: Some(url.clone()),
         origin: configuration.place(setting),
     }))
+}
+
+/// Chooses the second repository of a call. `setting` is its key in the file.
+pub(super) fn choose_target(
+    configuration: &Configuration,
+    typed: Option<&str>,
+    variable: Option<(Value, String)>,
+    setting: Option<&Setting>,
+) -> Result<Option<Chosen>, String> {
+    let variable = variable.map(|(value, name)| (value, Origin::Environment(name)));
+    let setting = setting.map(|found| (found.value.clone(), configuration.place(found)));
+    if let Some(text) = typed {
+        return named(configuration, text, Origin::Option).map(Some);
+    }
+    match variable.or(setting) {
+        Some((Value::One(text), origin)) => named(configuration, &text, origin).map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn named(configuration: &Configuration, text: &str, origin: Origin) -> Result<Chosen, String> {

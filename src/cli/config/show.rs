@@ -6,28 +6,47 @@ use super::origin::Origin;
 use super::{Configuration, File};
 use crate::cli::exit::Failure;
 use crate::cli::hooks::without_path;
-use crate::cli::{Cli, Context, output};
+use crate::cli::{Cli, Context, headers, output};
 use clap::CommandFactory as _;
 use serde::Serialize;
 use std::fmt::Write as _;
 
-/// A key in the JSON document.
+/// A key of the configuration.
 #[derive(Debug, Serialize)]
-pub(super) struct Row {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ConfigKey"))]
+pub(in crate::cli) struct Row {
+    /// The table and the name: `backup.parallel`.
     pub(super) key: String,
     /// In the notation of the option; null if it is not set.
     value: Option<Vec<String>>,
+    /// The origin of the value: the environment, the file with a line, or the default.
     origin: String,
+    /// The option.
     pub(super) option: String,
+    /// The environment variable.
     pub(super) variable: String,
     #[serde(skip)]
     text: Option<String>,
 }
 
-pub(super) fn run(configuration: &Configuration, context: &Context) -> Result<(), Failure> {
-    let rows = rows(configuration, &|name| std::env::var(name).ok());
+/// The JSON document.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ConfigShowDocument"))]
+pub(in crate::cli) struct Document<'a> {
+    /// Every key.
+    keys: &'a [Row],
+}
+
+pub(super) fn run(
+    configuration: &Configuration,
+    variable: &dyn Fn(&str) -> Option<String>,
+    context: &Context,
+) -> Result<(), Failure> {
+    let rows = rows(configuration, variable);
     if context.json {
-        output::json(&rows);
+        output::json(&Document { keys: &rows });
     } else {
         output::out(&text(configuration, &rows));
     }
@@ -87,14 +106,7 @@ fn row(
         None => key.path(),
     };
     let (value, origin) = found.unzip();
-    // The path of a URL can be a secret.
-    let value = value.map(|value| match value {
-        Value::Many(list) if key.section == "hooks" => {
-            Value::Many(list.iter().map(|text| without_path(text)).collect())
-        }
-        Value::One(text) if key.section == "hooks" => Value::One(without_path(&text)),
-        other => other,
-    });
+    let value = value.map(|value| shown(key, value));
     let (text, value) = match &value {
         Some(value) => (Some(literal(value)), Some(words(value))),
         None => (
@@ -109,6 +121,21 @@ fn row(
         option: format!("--{}", key.option),
         variable: key.variable(),
         text,
+    }
+}
+
+/// Returns a value without what can be secret: the values of headers, and the paths of URLs of hooks.
+fn shown(key: &Key, value: Value) -> Value {
+    // The path of a URL can be a secret.
+    let hide = match (key.section.as_str(), key.name.as_str()) {
+        ("hooks", _) => without_path,
+        (_, "header") => headers::masked,
+        _ => return value,
+    };
+    match value {
+        Value::Flag(flag) => Value::Flag(flag),
+        Value::One(text) => Value::One(hide(&text)),
+        Value::Many(all) => Value::Many(all.iter().map(|text| hide(text)).collect()),
     }
 }
 
@@ -160,6 +187,30 @@ fn text(configuration: &Configuration, rows: &[Row]) -> String {
 mod tests {
     use super::*;
     use crate::cli::config::file;
+
+    #[test]
+    fn values_of_headers_are_not_shown() {
+        let text_of_file = "[repository]\nurl = 's3://b'\nheader = ['X-A: s3cret', 's3cret']\n\
+            [repository.o]\nurl = 's3://o'\nheader = 'X-B: s3cret'\n";
+        let configuration = Configuration {
+            file: Some(File {
+                path: "/etc/x.toml".into(),
+                settings: file::parse(text_of_file).unwrap(),
+            }),
+            ..Configuration::default()
+        };
+        for variable in [None, Some("X-C: s3cret")] {
+            let variable = |name: &str| {
+                variable
+                    .filter(|_| name == "LSNAP_REPOSITORY_HEADER")
+                    .map(str::to_owned)
+            };
+            let rows = rows(&configuration, &variable);
+            let shown = text(&configuration, &rows) + &serde_json::to_string(&rows).unwrap();
+            assert!(!shown.contains("s3cret"), "{shown}");
+            assert!(shown.contains("X-B: ***"), "{shown}");
+        }
+    }
 
     #[test]
     fn the_paths_of_the_urls_of_hooks_are_not_shown() {

@@ -322,3 +322,17 @@ fn every_name_of_the_tables_exists() {
         assert!(!key.help.is_empty(), "{}", key.path());
     }
 }
+
+#[test]
+fn a_file_that_everybody_can_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lsnap.toml");
+    std::fs::write(&path, "[backup]\ncompress = \"zstd\"\n").unwrap();
+    let mode = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o666);
+    let error = super::file::read(&path).unwrap_err();
+    assert!(error.contains("every user can write"), "{error}");
+    mode(0o664);
+    assert!(super::file::read(&path).is_ok());
+}

@@ -122,8 +122,9 @@ impl Document {
                 .filter_map(|(name, value)| Some((name, value?))),
         );
         for (_, value) in &mut all {
-            let end = value.floor_char_boundary(VARIABLE_MAX);
-            value.truncate(end);
+            while value.len() > VARIABLE_MAX {
+                value.pop();
+            }
             *value = value.replace('\0', " ");
         }
         all

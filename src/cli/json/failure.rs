@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// The error that ended a command.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::cli) struct ErrorDocument {
     /// Its kind, for decisions of programs.
     pub(in crate::cli) kind: FailureKind,
@@ -14,6 +15,7 @@ pub(in crate::cli) struct ErrorDocument {
     /// An instruction that helps, if it is not part of the message.
     pub(in crate::cli) hint: Option<String>,
     /// The exit code of the command.
+    #[cfg_attr(test, schemars(with = "u8"))]
     pub(in crate::cli) exit_code: ExitCode,
 }
 
@@ -32,6 +34,7 @@ impl ErrorDocument {
 
 /// The kind of an error: that of the library's error, or a result that is reported as a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(in crate::cli) enum FailureKind {
     /// No damage was found, but not everything could be verified.

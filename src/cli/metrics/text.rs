@@ -108,11 +108,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<Sample>, String> {
     Ok(samples)
 }
 
+/// The labels of a line, with their values.
+type Labels = Vec<(String, String)>;
+
 /// Returns the name, the labels and the value of a line.
-fn parts(line: &str) -> Option<(&str, Vec<(String, String)>, f64)> {
+fn parts(line: &str) -> Option<(&str, Labels, f64)> {
     let end = line.find(['{', ' '])?;
     let (name, mut rest) = line.split_at(end);
-    let mut labels = Vec::new();
+    let mut labels = Labels::new();
     if let Some(inner) = rest.strip_prefix('{') {
         rest = inner;
         loop {

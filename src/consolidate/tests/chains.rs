@@ -117,7 +117,7 @@ fn incrementals_continue_the_new_backup() {
         let uuid = &member.server.uuid;
         let pinned = world
             .repo
-            .next_base(uuid, Some(report.name.as_str()))
+            .next_base(uuid, None, Some(report.name.as_str()))
             .unwrap()
             .base;
         assert_eq!(pinned.name, report.name);
@@ -133,7 +133,7 @@ fn incrementals_continue_the_new_backup() {
         world.merge(0).unwrap().expect(&spaces);
         sound(&world.repo, &report.name);
         assert_eq!(
-            world.repo.next_base(uuid, None).unwrap().base.name,
+            world.repo.next_base(uuid, None, None).unwrap().base.name,
             report.name
         );
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 /// A server whose replica the restored server can become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum JoinSource {
@@ -23,6 +24,7 @@ pub enum JoinSource {
 
 /// How a replica continues at the position of its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum JoinMethod {
@@ -36,6 +38,7 @@ pub enum JoinMethod {
 
 /// One way to make the restored server a replica.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Join {
     /// The source.

@@ -16,6 +16,7 @@ pub use join::{Join, JoinMethod, JoinSource};
 
 /// The steps after a restore.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct NextSteps {
     /// The command that gives the files to the account of the server; `None` if they belong to it.

@@ -3,13 +3,14 @@
 //! ```text
 //! object_store: one request, signed
 //!   -> PacedService (with a limit): a retried request waits again
-//!     -> CheckedService: is the response one of a store? is TLS used where it should be?
-//!       -> reqwest
+//!     -> HeadersService: adds headers and signs again
+//!       -> CheckedService: is the response one of a store? is TLS used where it should be?
+//!         -> reqwest
 //! ```
 
 use crate::store::error::open::OpenFault;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use object_store::{ClientOptions, Result};
 
 use crate::store::backend::answer::SentRequest;
 use crate::store::backend::fault::Kind;
+use crate::store::backend::headers::{HeadersService, Rules, Signer};
 use crate::store::backend::options::StoreOptions;
 use crate::store::backend::pace::Pace;
 use crate::store::backend::paced;
@@ -46,12 +48,20 @@ const PROXIES: [&str; 6] = [
 pub(super) struct Connector {
     client: reqwest::Client,
     pace: Option<Arc<Pace>>,
+    rules: Arc<Rules>,
+    signer: Option<Signer>,
+    versions: Arc<AtomicU64>,
 }
 
 impl Connector {
     /// # Errors
     /// [`OpenFault::BadOption`](crate::store::OpenFault::BadOption), or a file can't be read.
-    pub fn new(options: &StoreOptions, pace: Option<&Arc<Pace>>) -> Result<Self, StoreError> {
+    pub fn new(
+        options: &StoreOptions,
+        rules: Rules,
+        pace: Option<&Arc<Pace>>,
+        versions: &Arc<AtomicU64>,
+    ) -> Result<Self, StoreError> {
         let mut client = reqwest::Client::builder()
             .user_agent(concat!("lsnap/", env!("CARGO_PKG_VERSION")))
             .timeout(options.timeout)
@@ -71,7 +81,18 @@ impl Connector {
         Ok(Self {
             client,
             pace: pace.cloned(),
+            rules: Arc::new(rules),
+            signer: None,
+            versions: Arc::clone(versions),
         })
+    }
+
+    /// Signs requests again to which headers were added.
+    pub fn signed_by(self, signer: Signer) -> Self {
+        Self {
+            signer: Some(signer),
+            ..self
+        }
     }
 }
 
@@ -81,7 +102,12 @@ impl HttpConnector for Connector {
             inner: HttpClient::new(self.client.clone()),
             known: AtomicBool::new(PROXIES.iter().any(|name| std::env::var_os(name).is_some())),
         };
-        let client = HttpClient::new(checked);
+        let client = HttpClient::new(HeadersService {
+            inner: HttpClient::new(checked),
+            rules: Arc::clone(&self.rules),
+            signer: self.signer.clone(),
+            versions: Arc::clone(&self.versions),
+        });
         Ok(match &self.pace {
             Some(pace) => paced::service(client, pace),
             None => client,

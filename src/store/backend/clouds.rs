@@ -5,6 +5,7 @@ use crate::store::backend::options::bad;
 use crate::store::error::open::OpenFault;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use object_store::azure::{AzureConfigKey as AzureKey, MicrosoftAzureBuilder};
@@ -20,6 +21,7 @@ use crate::store::backend::bounded_list::BoundedList;
 use crate::store::backend::client::Connector;
 use crate::store::backend::credentials;
 use crate::store::backend::fault::chain;
+use crate::store::backend::headers::Rules;
 use crate::store::backend::options::{StoreOptions, Variables};
 use crate::store::backend::outage::{Limits, Outages};
 use crate::store::backend::pace::Pace;
@@ -46,6 +48,7 @@ pub(in crate::store) fn open(
     (cloud, bucket, prefix): (Cloud, &str, &Path),
     options: &StoreOptions,
     pace: Option<&Arc<Pace>>,
+    versions: &Arc<AtomicU64>,
     cancel: &Cancel,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
     // reqwest uses the process's provider; if the program installed one before, that one stays
@@ -69,7 +72,7 @@ pub(in crate::store) fn open(
         bucket,
         options,
         client: client(options)?,
-        connector: Connector::new(options, pace)?,
+        connector: Connector::new(options, Rules::of(options, cloud)?, pace, versions)?,
         prefix: match cloud {
             Cloud::S3 => "AWS_",
             Cloud::Gcs => "GOOGLE_",

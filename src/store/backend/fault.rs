@@ -35,6 +35,8 @@ const BUSY: [&str; 4] = [
 ];
 /// Texts for a response that isn't HTTP, or that redirects away from the store.
 const NO_ANSWER: [&str; 3] = ["invalid HTTP", "redirect", "URL scheme is not allowed"];
+/// Parts of messages about a locked object.
+const LOCKED: [&str; 3] = ["object lock", "WORM protected", "retention policy"];
 /// The text before a status.
 const STATUS: &str = "non-2xx status code: ";
 
@@ -57,6 +59,10 @@ pub(in crate::store) enum Kind {
     WrongScheme,
     /// The response doesn't come from a store of this type.
     NotAStore,
+    /// The object is in an archive class: it must be restored there before it can be read.
+    Archived,
+    /// The object is locked or under a retention rule, so that it can't be removed.
+    Retained,
     /// The object is larger than the store permits.
     TooLarge,
     /// The store doesn't support the request.
@@ -204,6 +210,17 @@ pub(super) fn kind_of(status: u16, code: &str, body: &str) -> Kind {
         {
             Kind::Expired
         }
+        (403, "InvalidObjectState") | (409, "BlobArchived") => Kind::Archived,
+        (
+            _,
+            "ObjectLocked"
+            | "RetentionPolicyNotMet"
+            | "ObjectUnderActiveHold"
+            | "BlobImmutableDueToPolicy"
+            | "BlobImmutableDueToLegalHold",
+        ) => Kind::Retained,
+        // S3 and its successors report a lock in the message only
+        (400 | 403 | 409, _) if LOCKED.iter().any(|words| body.contains(words)) => Kind::Retained,
         (404, "NoSuchBucket" | "ContainerNotFound") => Kind::NoBucket,
         // a GCS or Azure account that doesn't exist
         (404, "AccountNotFound" | "ResourceNotFound") => Kind::NoBucket,
@@ -324,6 +341,10 @@ mod tests {
             (404, "NoSuchBucket", Kind::NoBucket),
             (404, "ContainerNotFound", Kind::NoBucket),
             (404, "NoSuchKey", Kind::Other),
+            (403, "InvalidObjectState", Kind::Archived),
+            (409, "BlobArchived", Kind::Archived),
+            (403, "RetentionPolicyNotMet", Kind::Retained),
+            (409, "BlobImmutableDueToPolicy", Kind::Retained),
             (403, "AccessDenied", Kind::Denied),
             (403, "", Kind::Denied),
             (401, "", Kind::Denied),
@@ -341,6 +362,8 @@ mod tests {
         ] {
             assert_eq!(kind_of(status, code, ""), kind, "{status} {code}");
         }
+        let locked = "Access Denied because object protected by object lock.";
+        assert_eq!(kind_of(403, "AccessDenied", locked), Kind::Retained);
     }
 
     #[test]

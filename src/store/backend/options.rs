@@ -4,6 +4,7 @@
 //! environment of the process, or [`Variables`] in its place for a program that serves several
 //! repositories.
 
+use crate::store::backend::put_options::{Headers, ObjectLockMode, Sse};
 use crate::store::error::StoreError;
 use crate::store::error::open::OpenFault;
 use std::collections::BTreeMap;
@@ -109,6 +110,27 @@ pub struct StoreOptions {
     /// Largest number of bytes a second to and from the store, for all requests together, including
     /// retries. The only option that applies to `file://` too.
     pub max_rate: Option<NonZeroU64>,
+    /// S3 and GCS: the storage class of objects with data, for example `STANDARD_IA`. Objects that
+    /// listings read keep the default of the bucket.
+    pub storage_class: Option<String>,
+    /// S3 only: the encryption of objects by the store. `None`: the default of the bucket.
+    pub sse: Option<Sse>,
+    /// S3 only, with a key of KMS: its id or ARN. `None`: the account's own key for S3.
+    pub sse_kms_key_id: Option<String>,
+    /// S3 only, with a key of KMS: derives keys of objects from a key of the bucket.
+    pub sse_bucket_key: bool,
+    /// S3 only: locks the objects of backups for `object_lock_retain`. The bucket must have object
+    /// lock.
+    pub object_lock_mode: Option<ObjectLockMode>,
+    /// S3 only: how long objects are locked, from when they are put.
+    pub object_lock_retain: Option<Duration>,
+    /// S3 only: locks the objects of backups until the legal hold is removed by other programs.
+    pub object_lock_legal_hold: bool,
+    /// S3 only: this account pays for its requests to a bucket of another account.
+    pub requester_pays: bool,
+    /// S3 and GCS: additional headers of requests. Headers about the creation of objects are sent
+    /// only when objects are created.
+    pub headers: Headers,
     /// The variables with credentials and other settings. `None`: the environment of the process.
     pub variables: Option<Variables>,
 }
@@ -130,6 +152,15 @@ impl Default for StoreOptions {
             max_backoff: Duration::from_secs(5),
             retry_deadline: Duration::from_secs(600),
             max_rate: None,
+            storage_class: None,
+            sse: None,
+            sse_kms_key_id: None,
+            sse_bucket_key: false,
+            object_lock_mode: None,
+            object_lock_retain: None,
+            object_lock_legal_hold: false,
+            requester_pays: false,
+            headers: Headers::default(),
             variables: None,
         }
     }

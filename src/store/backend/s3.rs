@@ -10,6 +10,7 @@ use crate::store::backend::aws_profile::Profile;
 use crate::store::backend::bounded_list::BoundedList;
 use crate::store::backend::clouds::{Opening, once, quick};
 use crate::store::backend::credentials;
+use crate::store::backend::headers::Signer;
 use crate::store::backend::options::Addressing;
 use crate::store::backend::options::bad;
 use crate::store::error::StoreError;
@@ -54,7 +55,7 @@ impl Opening<'_> {
         let (virtual_hosted, endpoint) = self.s3_endpoint(endpoint)?;
         builder = builder
             .with_bucket_name(self.bucket)
-            .with_region(region)
+            .with_region(&region)
             .with_virtual_hosted_style_request(virtual_hosted)
             // the only create-only copy that Amazon supports
             .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
@@ -73,7 +74,10 @@ impl Opening<'_> {
         let asked = asked.map_err(|e| self.refused(&e))?;
         let credentials = credentials::explained(asked.credentials(), NO_CREDENTIALS);
         let builder = builder
-            .with_http_connector(self.connector.clone())
+            .with_http_connector(self.connector.clone().signed_by(Signer {
+                credentials: Arc::clone(&credentials),
+                region,
+            }))
             .with_credentials(credentials)
             .with_retry(once());
         Ok(BoundedList::over(

@@ -16,6 +16,7 @@
 use crate::store::deletion::options::DeleteOptions;
 use crate::store::deletion::worker::Worker;
 use crate::store::error::deletion::DeletionFault;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
@@ -51,6 +52,12 @@ pub struct DeleteReport {
     pub dry_run: bool,
     /// The backups, in the order of their deletion.
     pub deleted: Vec<Deleted>,
+    /// The listing before the deletion.
+    #[serde(skip)]
+    pub listed: Vec<Listed>,
+    /// The bucket keeps versions: the bytes of the deleted objects are not freed yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub versions_kept: bool,
 }
 
 impl Deleted {
@@ -125,11 +132,15 @@ pub(in crate::store) fn delete_unless(
     refuse_if_pinned(&to_delete)?;
     refuse_if_unexplained(&to_delete)?;
     refuse_if_in_progress(&to_delete, options.unfinished_older_than)?;
-    let report = DeleteReport {
+    let versions = repository.kept_versions();
+    let mut report = DeleteReport {
         dry_run: options.dry_run,
         deleted: to_delete.iter().map(|b| Deleted::of(b)).collect(),
+        listed: listed.clone(),
+        versions_kept: false,
     };
     if !options.dry_run {
+        refuse_if_pinned_now(repository, &to_delete)?;
         worker.begin(&to_delete);
         if name.is_incremental() || found.is_some_and(|(_, b)| b.role() == Role::Loose) {
             for backup in &to_delete {
@@ -143,6 +154,7 @@ pub(in crate::store) fn delete_unless(
             worker.chain(name, full, &to_delete, options.lease)?;
         }
     }
+    report.versions_kept = repository.kept_versions() > versions;
     Ok(report)
 }
 
@@ -154,6 +166,18 @@ pub(super) fn refuse_if_pinned(to_delete: &[&Listed]) -> Result<(), StoreError> 
         })),
         None => Ok(()),
     }
+}
+
+/// As [`refuse_if_pinned`], by the pins in the store now: a backup may have been pinned since it was
+/// listed.
+fn refuse_if_pinned_now(repository: &Repository, to_delete: &[&Listed]) -> Result<(), StoreError> {
+    let chains: BTreeSet<BackupName> = to_delete.iter().map(|backup| backup.name.base()).collect();
+    for name in chains {
+        if repository.is_pinned(&name)? {
+            return Err(StoreError::Deletion(DeletionFault::Pinned { name }));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses backups whose directory has keys that are not part of them.

@@ -22,6 +22,7 @@ use crate::store::objects::repository::Repository;
 
 /// A chain or a single backup that was to be deleted and was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Skipped {
     /// The full backup of the chain, or the backup.
@@ -32,6 +33,7 @@ pub struct Skipped {
 
 /// A chain or a single backup that was to be deleted and could not be deleted completely.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Failed {
     /// The full backup of the chain, or the backup.
@@ -59,12 +61,18 @@ pub struct PruneReport {
     pub dry_run: bool,
     /// The backups that are deleted, in this order.
     pub deleted: Vec<ToDelete>,
+    /// The bucket keeps versions: the bytes of the deleted objects are not freed yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub versions_kept: bool,
     /// The chains that stay.
     pub kept: Vec<Kept>,
     /// Backups that were skipped (never with `dry_run`).
     pub skipped: Vec<Skipped>,
     /// Backups that could not be deleted. The others were deleted nevertheless.
     pub failed: Vec<Failed>,
+    /// The listing before the deletions.
+    #[serde(skip)]
+    pub listed: Vec<Listed>,
 }
 
 /// Deletes the backups that `policy` doesn't keep; with [`DeleteOptions::dry_run`] it only reports
@@ -102,9 +110,11 @@ pub(in crate::store) fn prune_unless(
     let mut report = PruneReport {
         dry_run: options.dry_run,
         deleted: steps.iter().flat_map(Step::to_delete).collect(),
+        versions_kept: false,
         kept,
         skipped: Vec::new(),
         failed: Vec::new(),
+        listed: listed.clone(),
     };
     if options.dry_run {
         return Ok(report);
@@ -114,7 +124,9 @@ pub(in crate::store) fn prune_unless(
         options,
         progress,
     };
+    let versions = repository.kept_versions();
     worker.execute(&steps, in_use, &mut report)?;
+    report.versions_kept = repository.kept_versions() > versions;
     Ok(report)
 }
 

@@ -38,7 +38,7 @@ use serde::Serialize;
 use crate::manifest::BackupName;
 use crate::store::deletion::delete::InUse;
 use crate::store::error::StoreError;
-use crate::store::listing::chain_group::{ChainGroup, Role};
+use crate::store::listing::chain_group::{ChainGroup, Role, chain_groups};
 use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::listing::order::Order;
 
@@ -84,6 +84,7 @@ impl Default for Policy {
 
 /// The reason for the deletion of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Why {
@@ -97,6 +98,7 @@ pub enum Why {
 
 /// The reason why a chain stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Keep {
@@ -146,6 +148,7 @@ pub struct ToDelete {
 
 /// A chain that stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Kept {
     /// Its full backup.
@@ -274,6 +277,26 @@ pub(super) fn plan<'a>(
     expired.sort_by_key(|group| (newest(group), &group.name));
     plan.steps.extend(expired.into_iter().map(Step::ChainGroup));
     Ok(plan)
+}
+
+/// Returns the finished backups of the chains that a policy keeps.
+///
+/// # Errors
+/// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy).
+pub(crate) fn kept_backups(
+    listed: &[Listed],
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> Result<BTreeSet<BackupName>, StoreError> {
+    let groups = chain_groups(listed);
+    let kept = plan(&groups, policy, now, &|_| Ok(false))?.kept;
+    let kept: BTreeSet<BackupName> = kept.into_iter().map(|kept| kept.name).collect();
+    let members = groups
+        .iter()
+        .filter(|group| kept.contains(&group.name))
+        .flat_map(ChainGroup::members);
+    let finished = members.filter(|l| l.finished().is_some());
+    Ok(finished.map(|l| l.name.clone()).collect())
 }
 
 impl Step<'_> {

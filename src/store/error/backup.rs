@@ -18,6 +18,17 @@ pub enum BackupFault {
         /// The first few of them.
         names: String,
     },
+    /// `latest` is requested, and there are backups of several clusters.
+    #[error(
+        "`latest` of {url} can be a backup of {clusters}: it has backups of {count}; set LatestOf::cluster to one of them",
+        clusters = clusters.join(" or "), count = counted::count(clusters.len(), "cluster")
+    )]
+    SeveralClusters {
+        /// The repository.
+        url: String,
+        /// The clusters.
+        clusters: Vec<String>,
+    },
     /// There may be a usable backup that is newer than the newest finished one.
     #[error(
         "`latest` of {url} is in doubt: {}; the newest usable backup is {chosen}, which is older. Verify the newer one, \

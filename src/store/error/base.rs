@@ -18,6 +18,17 @@ pub enum BaseFault {
         /// The expected one.
         expected: String,
     },
+    /// The backup is of another cluster.
+    #[error(
+        "{name} is not a backup of cluster {expected}: a chain has backups of one cluster only; take a full backup first, \
+         or set BackupOptions::cluster to the cluster of the chain"
+    )]
+    OtherCluster {
+        /// The backup.
+        name: BackupName,
+        /// The expected cluster.
+        expected: String,
+    },
     /// The given base is not the end of its chain.
     #[error(
         "base {base} is not the newest member of its chain, {newest} is: an incremental on it would \

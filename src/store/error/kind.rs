@@ -69,7 +69,7 @@ impl BackupFault {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Ambiguous { .. } => ErrorKind::Arguments,
+            Self::Ambiguous { .. } | Self::SeveralClusters { .. } => ErrorKind::Arguments,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::NewerInDoubt { newer, .. } => {
                 let orphans = newer
@@ -94,9 +94,10 @@ impl BaseFault {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::OtherServer { .. } | Self::NotNewest { .. } | Self::NoBase { .. } => {
-                ErrorKind::ChainBroken
-            }
+            Self::OtherServer { .. }
+            | Self::OtherCluster { .. }
+            | Self::NotNewest { .. }
+            | Self::NoBase { .. } => ErrorKind::ChainBroken,
         }
     }
 }
@@ -117,6 +118,7 @@ impl UploadFault {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Exists { .. } => ErrorKind::AlreadyExists,
+            Self::Voided { .. } => ErrorKind::Conflict,
             Self::AbortIncomplete { .. } => ErrorKind::System,
             Self::Misuse { .. } | Self::Aborted { .. } => ErrorKind::Internal,
         }
@@ -147,6 +149,7 @@ impl RequestFault {
         match self {
             Self::Denied | Self::Expired => ErrorKind::AccessDenied,
             Self::NoBucket => ErrorKind::NotFound,
+            Self::Archived | Self::Retained => ErrorKind::Conflict,
             Self::Tls
             | Self::ClockSkew
             | Self::WrongScheme

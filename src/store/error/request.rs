@@ -15,6 +15,8 @@ impl RequestFault {
             Kind::Skew => Self::ClockSkew,
             Kind::WrongScheme => Self::WrongScheme,
             Kind::NotAStore => Self::NotAStore,
+            Kind::Archived => Self::Archived,
+            Kind::Retained => Self::Retained,
             Kind::TooLarge => Self::TooLarge,
             Kind::Unsupported => Self::Unsupported,
             Kind::Unreachable | Kind::Broken => Self::Unreachable,
@@ -65,6 +67,16 @@ impl fmt::Display for Message<'_> {
                 "the response does not come from an object store ({what}): a proxy, a login page of the network \
          or another server responded; check StoreOptions::endpoint and the network"
             ),
+            RequestFault::Archived => write!(
+                f,
+                "the object is in an archive class and can't be read directly ({what}); restore the objects of this backup \
+         in the store first (S3: `aws s3api restore-object` for each, or a batch job), then run it again"
+            ),
+            RequestFault::Retained => write!(
+                f,
+                "the object is locked or under a retention rule of the store ({what}); it can be deleted when its retention \
+         or legal hold has ended"
+            ),
             RequestFault::TooLarge => write!(
                 f,
                 "the object is too large for the store, or for a proxy in front of it ({what}); raise that \
@@ -113,6 +125,10 @@ pub enum RequestFault {
     WrongScheme,
     /// The response doesn't come from a store.
     NotAStore,
+    /// The object is in an archive class: it must be restored in the store before it can be read.
+    Archived,
+    /// The object is locked, or under a retention rule of the store, and can't be removed.
+    Retained,
     /// The object is larger than the store, or a proxy in front of it, permits.
     TooLarge,
     /// The store doesn't support a part of S3 that is needed.

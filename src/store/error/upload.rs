@@ -36,6 +36,15 @@ pub enum UploadFault {
         /// The reason of the first failed removal.
         reason: String,
     },
+    /// A copy was interrupted, and its objects were deleted.
+    #[error(
+        "{name} can't be copied here: an interrupted copy of it was deleted, and the store has a note that it is never \
+         finished; delete its chain here and copy the chain again, or copy the next chain"
+    )]
+    Voided {
+        /// The backup.
+        name: BackupName,
+    },
     /// The name of the new backup is in use.
     #[error(
         "{name} already exists (found {found}): nothing was written; choose another name or delete it"

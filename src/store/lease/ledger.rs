@@ -276,6 +276,9 @@ impl Ledger {
     async fn decide(&self, entry: &Entry, by: &Record) -> Result<Tip, StoreError> {
         let tip = match (&entry.record.work, entry.end) {
             (Work::Append { base, .. }, Some(End::Unsent)) => Tip::At(base.clone()),
+            // A copy that is continued: its earlier process and this one put the same manifest, so
+            // nothing has to be decided.
+            (Work::Append { base, .. }, _) if entry.record.work == by.work => Tip::At(base.clone()),
             (Work::Append { backup, base }, end) => {
                 let at = self.manifest_location(backup)?;
                 let found = match end {

@@ -26,12 +26,13 @@ const SHOWN: usize = 5;
 
 impl Repository {
     /// Returns the backup that `text` names: its whole name, the last component of its name if only
-    /// one backup has it, or `latest`, the newest finished one. Backups that `latest` passes over
-    /// are logged as warnings.
+    /// one backup has it, or `latest`, the newest finished one of the cluster
+    /// ([`Self::with_latest`]). Backups that `latest` passes over are logged as warnings.
     ///
     /// # Errors
     /// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound),
     /// [`BackupFault::Ambiguous`](crate::store::BackupFault::Ambiguous),
+    /// [`BackupFault::SeveralClusters`](crate::store::BackupFault::SeveralClusters),
     /// [`BackupFault::NewerInDoubt`](crate::store::BackupFault::NewerInDoubt), or the repository
     /// can't be listed.
     pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
@@ -53,12 +54,12 @@ impl Repository {
             return Ok(Choice {
                 name: self.named(listed, text)?,
                 passed_over: Vec::new(),
+                other_server: None,
             });
         }
-        let newest = Choice::newest(listed).ok_or_else(|| {
-            let backups = counted::count(listed.len(), "backup");
-            self.no_such(text, format!("{backups}, none of them finished"))
-        })?;
+        let candidates = self.candidates(listed)?;
+        let newest = Choice::newest(&candidates)
+            .ok_or_else(|| self.no_such(text, self.why_no_latest(listed, &candidates)))?;
         newest.settled(self.url())
     }
 
@@ -127,22 +128,28 @@ impl Repository {
     /// operator's base), or an incremental, which must be the newest of its chain. The whole chain
     /// is checked as by [`Self::chain_of`], so that an incremental is never based on a broken one.
     ///
+    /// If `cluster` is given, no member of the chain may be of another cluster: a server that was
+    /// cloned has the UUID of the original, but is backed up with a cluster of its own.
+    ///
     /// # Errors
     /// [`BaseFault::NoBase`](crate::store::BaseFault::NoBase). For a pinned base also
     /// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound),
     /// [`BackupFault::NotFinished`](crate::store::BackupFault::NotFinished),
     /// [`BaseFault::NotNewest`](crate::store::BaseFault::NotNewest),
     /// [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer).
+    /// [`BaseFault::OtherCluster`](crate::store::BaseFault::OtherCluster).
     /// [`StoreError::BrokenChain`] also for a fork or a damaged member. Those of
     /// [`Self::chain_of`].
     pub fn next_base(
         &self,
         server_uuid: &str,
+        cluster: Option<&str>,
         pinned: Option<&str>,
     ) -> Result<NextBase, StoreError> {
+        let of = (server_uuid, cluster);
         let listed = match self.list() {
             Err(StoreError::Open(OpenFault::NoRepository { .. })) if pinned.is_none() => {
-                return Err(self.no_base(server_uuid, &[]));
+                return Err(self.no_base(of, &[]));
             }
             other => other?,
         };
@@ -151,10 +158,10 @@ impl Repository {
                 let name = self.choose_in(&listed, text)?.name;
                 let manifest = self.manifest(&name)?;
                 same_server(&name, &manifest.server.uuid, server_uuid)?;
+                same_cluster(&name.base(), cluster)?;
                 name
             }
-            None => newest_full(&listed, server_uuid)
-                .ok_or_else(|| self.no_base(server_uuid, &listed))?,
+            None => newest_full(&listed, of).ok_or_else(|| self.no_base(of, &listed))?,
         };
         let tip = tip_of(&start.base(), &listed)?;
         if start.is_incremental() && tip != start {
@@ -164,9 +171,10 @@ impl Repository {
             }));
         }
         let mut chain = self.chain_of(&tip)?;
-        let base = chain
-            .pop()
-            .ok_or_else(|| self.no_base(server_uuid, &listed))?;
+        for member in &chain {
+            same_cluster(&member.name, cluster)?;
+        }
+        let base = chain.pop().ok_or_else(|| self.no_base(of, &listed))?;
         same_server(&tip, &base.server.uuid, server_uuid)?;
         let passed_over = passed_over(&tip, &listed, server_uuid, pinned.is_some());
         Ok(NextBase {
@@ -176,9 +184,25 @@ impl Repository {
         })
     }
 
-    fn no_base(&self, server_uuid: &str, listed: &[Listed]) -> StoreError {
+    fn no_base(
+        &self,
+        (server_uuid, cluster): (&str, Option<&str>),
+        listed: &[Listed],
+    ) -> StoreError {
         let fulls = || listed.iter().filter(|l| !l.name.is_incremental());
         let count = |test: fn(&ListedState) -> bool| fulls().filter(|l| test(&l.state)).count();
+        let of_server = |l: &&Listed| l.finished().is_some_and(|s| s.server_uuid == server_uuid);
+        let elsewhere = fulls().filter(of_server).find_map(|l| l.name.cluster());
+        if let (Some(wanted), Some(found)) = (cluster, elsewhere) {
+            return StoreError::Base(BaseFault::NoBase {
+                server_uuid: server_uuid.to_owned(),
+                url: self.url().to_owned(),
+                hint: format!(
+                    "there is none of cluster {wanted}, but of cluster {found}; if {found} is this server and not one \
+                     that it was cloned from, set BackupOptions::cluster to {found}, otherwise"
+                ),
+            });
+        }
         StoreError::Base(BaseFault::NoBase {
             server_uuid: server_uuid.to_owned(),
             url: self.url().to_owned(),
@@ -232,16 +256,20 @@ fn passed_over(
         let elsewhere = named && name.base() != base.base();
         !of_another && !elsewhere
     };
-    let mut passed = newer_than(chosen, listed);
+    let all: Vec<&Listed> = listed.iter().collect();
+    let mut passed = newer_than(chosen, &all);
     passed.retain(|p| p.why.may_have_been_finished() && may_be_of_it(&p.name));
     passed
 }
 
-fn newest_full(listed: &[Listed], server_uuid: &str) -> Option<BackupName> {
+fn newest_full(
+    listed: &[Listed],
+    (server_uuid, cluster): (&str, Option<&str>),
+) -> Option<BackupName> {
     let order = Order::of(listed);
     let fits = |l: &Listed| {
         let of_it = l.finished().is_some_and(|s| s.server_uuid == server_uuid);
-        of_it && !l.name.is_incremental()
+        of_it && !l.name.is_incremental() && is_of_cluster(&l.name, cluster)
     };
     for found in order.disagreements(fits) {
         tracing::warn!("{found}");
@@ -371,6 +399,25 @@ fn same_server(name: &BackupName, found: &str, expected: &str) -> Result<(), Sto
         name: name.clone(),
         found: found.to_owned(),
         expected: expected.to_owned(),
+    }))
+}
+
+/// Returns whether a backup is of the wanted cluster. Its name may have another form, without a
+/// cluster.
+fn is_of_cluster(name: &BackupName, wanted: Option<&str>) -> bool {
+    match (name.cluster(), wanted) {
+        (Some(found), Some(wanted)) => found == wanted,
+        _ => true,
+    }
+}
+
+fn same_cluster(name: &BackupName, wanted: Option<&str>) -> Result<(), StoreError> {
+    if is_of_cluster(name, wanted) {
+        return Ok(());
+    }
+    Err(StoreError::Base(BaseFault::OtherCluster {
+        name: name.clone(),
+        expected: wanted.unwrap_or_default().to_owned(),
     }))
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::manifest::{
-    BackupKind, BackupName, Dictionary, FileRole, Layout, LeftOutEntry, Manifest, ReplicaPosition,
+    BackupKind, BackupName, Dictionary, Layout, LeftOutEntry, Manifest, ReplicaPosition,
     ServerIdentity, Wrapping, packed,
 };
 use crate::store::error::StoreError;
@@ -43,6 +43,9 @@ pub struct Description {
     pub passed_over: Vec<PassedOver>,
     /// The contents of the manifest, for a finished backup of lsnap.
     pub contents: Option<Contents>,
+    /// The listing.
+    #[serde(skip)]
+    pub all: Vec<Listed>,
 }
 
 /// A summary of a manifest.
@@ -73,6 +76,7 @@ pub struct Contents {
 
 /// The files of one role.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct FileCount {
     /// Number of files.
@@ -120,6 +124,7 @@ pub fn describe(repository: &Repository, text: &str) -> Result<Description, Stor
         broken,
         listed: backup.clone(),
         passed_over: choice.passed_over,
+        all: listed.clone(),
     })
 }
 
@@ -134,7 +139,7 @@ impl Contents {
         let mut files: BTreeMap<&'static str, FileCount> = BTreeMap::new();
         let mut wrappings: Vec<Wrapping> = Vec::new();
         for file in &manifest.files {
-            let count = files.entry(role(&file.role)).or_default();
+            let count = files.entry(file.role.as_str()).or_default();
             count.files += 1;
             count.objects += packed::counted(file).count() as u64;
             let bytes = file.objects.iter().map(|o| o.bytes);
@@ -155,17 +160,5 @@ impl Contents {
                 .map(|base| manifest.lsn.scan_floor <= base.lsn.start_checkpoint),
             authenticated: manifest.mac.is_some(),
         })
-    }
-}
-
-const fn role(role: &FileRole) -> &'static str {
-    match role {
-        FileRole::Tablespace(_) => "tablespace",
-        FileRole::Delta(_) => "delta",
-        FileRole::DeltaMeta => "delta_meta",
-        FileRole::Plain => "plain",
-        FileRole::BinaryLog => "binary_log",
-        FileRole::Redo => "redo",
-        FileRole::Metadata => "metadata",
     }
 }

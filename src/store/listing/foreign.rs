@@ -21,6 +21,7 @@ const MAX_INFO: u64 = 1 << 20;
 
 /// The metadata of a backup that lsnap did not make. Times are in the server's time zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ForeignInfo {
     /// Whether it is a full or an incremental backup.
     pub kind: Option<BackupKind>,

@@ -32,9 +32,11 @@ pub struct ClusterHealth {
     pub cluster: String,
     /// The newest finished backup.
     pub newest: Option<BackupName>,
-    /// Seconds since it was started.
+    /// The newest finished full backup.
+    pub newest_full: Option<BackupName>,
+    /// Seconds since the newest backup was finished.
     pub age_seconds: Option<i64>,
-    /// Seconds since the newest finished full backup was started.
+    /// Seconds since the newest finished full backup was finished.
     pub full_age_seconds: Option<i64>,
     /// Incrementals in the chain of the newest backup, up to it.
     pub incrementals: u64,
@@ -98,6 +100,7 @@ fn examine(
     let mut health = ClusterHealth {
         cluster: cluster.to_owned(),
         newest: newest.map(|l| l.name.clone()),
+        newest_full: full.map(|l| l.name.clone()),
         age_seconds: newest.map(|l| age(l).num_seconds()),
         full_age_seconds: full.map(|l| age(l).num_seconds()),
         incrementals,

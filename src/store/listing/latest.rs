@@ -2,11 +2,12 @@
 //!
 //! `latest` is the newest finished backup. If a newer one may have been finished (it is damaged,
 //! its manifest is missing, or its base is), `latest` would be an older state than expected, so it
-//! is refused. Backups that were never finished, and those that `latest` never means, are only
+//! is refused. [`crate::store::listing::scope`] has the backups from which it is chosen. Backups that were never finished, and those that `latest` never means, are only
 //! reported.
 
 use crate::store::error::backup::BackupFault;
 use crate::store::listing::passed_over::{PassedOver, Unusable};
+use crate::store::listing::scope::in_turns;
 
 use chrono::{DateTime, Utc};
 
@@ -23,21 +24,24 @@ pub struct Choice {
     pub name: BackupName,
     /// For `latest`: newer backups, the newest name last.
     pub passed_over: Vec<PassedOver>,
+    /// For `latest`: a text about another server with backups in the same cluster.
+    pub other_server: Option<String>,
 }
 
 impl Choice {
-    /// Returns the newest finished backup and all newer ones, whether they make the choice doubtful
-    /// or not.
-    pub(crate) fn newest(listed: &[Listed]) -> Option<Self> {
-        let order = Order::of(listed);
+    /// Returns the newest finished backup of `candidates` and all newer ones, whether they make the
+    /// choice doubtful or not.
+    pub(crate) fn newest(candidates: &[&Listed]) -> Option<Self> {
+        let order = Order::over(candidates.iter().copied());
         for found in order.disagreements(|l| l.finished().is_some()) {
             tracing::warn!("{found}");
         }
-        let finished = listed.iter().filter(|l| l.finished().is_some());
+        let finished = candidates.iter().filter(|l| l.finished().is_some());
         let newest = finished.max_by(|a, b| order.compare(&a.name, &b.name))?;
         Some(Self {
             name: newest.name.clone(),
-            passed_over: newer_than(newest, listed),
+            passed_over: newer_than(newest, candidates),
+            other_server: in_turns(newest, candidates, &order),
         })
     }
 
@@ -61,11 +65,13 @@ impl Choice {
         }))
     }
 
-    /// Returns one warning for each backup that was passed over.
+    /// Returns one warning for each backup that was passed over, and one if the cluster has backups of
+    /// several servers from the same time.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let warning = |passed: &PassedOver| format!("{passed}: the older {} is taken", self.name);
-        self.passed_over.iter().map(warning).collect()
+        let passed = self.passed_over.iter().map(warning);
+        passed.chain(self.other_server.clone()).collect()
     }
 }
 
@@ -89,8 +95,8 @@ fn unusable(listed: &Listed) -> Option<Unusable> {
 }
 
 /// Returns all backups that are newer than a finished one and not finished themselves, by name.
-pub(super) fn newer_than(chosen: &Listed, listed: &[Listed]) -> Vec<PassedOver> {
-    let order = Order::of(listed);
+pub(super) fn newer_than(chosen: &Listed, listed: &[&Listed]) -> Vec<PassedOver> {
+    let order = Order::over(listed.iter().copied());
     let newer = listed.iter().filter_map(|l| {
         let why = unusable(l)?;
         is_newer(l, chosen, &order).then(|| PassedOver {

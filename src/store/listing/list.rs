@@ -8,6 +8,7 @@
 use crate::manifest::object_name;
 use crate::store::error::backup::BackupFault;
 use crate::store::error::listing::ListingFault;
+use crate::store::error::request::RequestFault;
 use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::listing::object_counts::{ObjectCounts, compare};
 use std::collections::{BTreeMap, BTreeSet};
@@ -283,14 +284,24 @@ impl Repository {
                         counts.unknown = Some(object_name(MANIFEST, 0));
                     }
                     counts.other_summary = Some(Box::new(summary));
+                    let reason = match self.lost(name) {
+                        Some(lost) => format!("{reason}; {lost}"),
+                        None => reason,
+                    };
                     ListedState::Damaged { reason }
                 }
             },
-            Err(error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. })) => {
-                ListedState::Damaged {
-                    reason: error.to_string(),
-                }
-            }
+            // an archived document must not hide the other backups
+            Err(
+                error @ (StoreError::Damaged { .. }
+                | StoreError::UnknownFormat { .. }
+                | StoreError::Request {
+                    kind: RequestFault::Archived,
+                    ..
+                }),
+            ) => ListedState::Damaged {
+                reason: error.to_string(),
+            },
             Err(StoreError::Backup(BackupFault::NotFinished { .. })) if counts.deleting => {
                 ListedState::Deleting
             }
@@ -316,7 +327,13 @@ impl Repository {
             Ok(found) => Ok(found
                 .map(|(summary, ..)| Box::new(summary))
                 .filter(|summary| summary.name == *name)),
-            Err(StoreError::Damaged { .. }) => Ok(None),
+            Err(
+                StoreError::Damaged { .. }
+                | StoreError::Request {
+                    kind: RequestFault::Archived,
+                    ..
+                },
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }

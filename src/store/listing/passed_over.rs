@@ -6,6 +6,7 @@ use std::fmt;
 
 /// The reason why a backup is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "why", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unusable {
@@ -42,6 +43,7 @@ impl Unusable {
 
 /// A backup that is newer than the chosen one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PassedOver {
     /// Its name.
     pub name: BackupName,

@@ -5,7 +5,7 @@ use crate::store::objects::short::MAX_LOCAL_COMPONENT;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use object_store::local::LocalFileSystem;
@@ -22,6 +22,7 @@ use crate::store::backend::runtime::Runtime;
 use crate::store::backend::url::Location;
 use crate::store::backend::{clouds, url};
 use crate::store::error::StoreError;
+use crate::store::listing::scope::LatestOf;
 use crate::store::objects::key;
 use crate::store::objects::short::short_key;
 use crate::store::objects::windows::Windows;
@@ -31,6 +32,8 @@ use crate::store::objects::windows::Windows;
 #[derive(Debug, Clone)]
 pub struct Repository {
     shared: Arc<Shared>,
+    /// What `latest` means for this value and its clones.
+    pub(in crate::store) latest: LatestOf,
 }
 
 #[derive(Debug)]
@@ -43,6 +46,8 @@ struct Shared {
     pace: Option<Arc<Pace>>,
     runtime: Runtime,
     windows: Windows,
+    /// Number of removed objects of which the bucket keeps a version.
+    versions: Arc<AtomicU64>,
     /// Ends waits for the store.
     cancel: Cancel,
     /// Set when the marker was checked.
@@ -82,8 +87,10 @@ impl Repository {
                 prefix,
             } => {
                 let place = (cloud, bucket.as_str(), &prefix);
-                let store = clouds::open(url, place, options, pace.as_ref(), &cancel)?;
-                return Self::in_store(url, Paced::over(store, pace.as_ref()), cancel);
+                let versions = Arc::default();
+                let store = clouds::open(url, place, options, pace.as_ref(), &versions, &cancel)?;
+                let store = Paced::over(store, pace.as_ref());
+                return Self::in_store(url, store, versions, cancel);
             }
         };
         let shared = Shared {
@@ -93,12 +100,14 @@ impl Repository {
             pace,
             runtime: Runtime::new()?,
             windows: Windows::default(),
+            versions: Arc::default(),
             cancel,
             format_known: OnceLock::new(),
             warned_unannounced: AtomicBool::new(false),
         };
         let repository = Self {
             shared: Arc::new(shared),
+            latest: LatestOf::default(),
         };
         match repository.store() {
             Ok(_) | Err(StoreError::Open(OpenFault::NoRepository { .. })) => Ok(repository),
@@ -111,12 +120,13 @@ impl Repository {
     /// # Errors
     /// [`StoreError::Io`] if threads can't be started.
     pub fn over(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
-        Self::in_store(url, store, Cancel::new())
+        Self::in_store(url, store, Arc::default(), Cancel::new())
     }
 
     fn in_store(
         url: &str,
         store: Arc<dyn ObjectStore>,
+        versions: Arc<AtomicU64>,
         cancel: Cancel,
     ) -> Result<Self, StoreError> {
         let shared = Shared {
@@ -126,12 +136,14 @@ impl Repository {
             pace: None,
             runtime: Runtime::new()?,
             windows: Windows::default(),
+            versions,
             cancel,
             format_known: OnceLock::new(),
             warned_unannounced: AtomicBool::new(false),
         };
         Ok(Self {
             shared: Arc::new(shared),
+            latest: LatestOf::default(),
         })
     }
 
@@ -148,6 +160,13 @@ impl Repository {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.shared.url
+    }
+
+    /// Returns the number of objects that were removed with this value or its clones, and of which
+    /// the bucket keeps a version: their bytes are not freed.
+    #[must_use]
+    pub fn kept_versions(&self) -> u64 {
+        self.shared.versions.load(Ordering::Acquire)
     }
 
     pub(super) fn windows(&self) -> &Windows {

@@ -35,7 +35,7 @@ fn every_member_has_its_chain() {
         assert_eq!(names(&read), names(&made[..=end]));
     }
     assert_eq!(
-        repository.next_base(SERVER, None).unwrap().base.name,
+        repository.next_base(SERVER, None, None).unwrap().base.name,
         made[3].name
     );
 }
@@ -99,7 +99,7 @@ fn an_empty_repository_has_no_backups_and_no_base() {
             .contains("it has no backups")
     );
     assert!(matches!(
-        repository.next_base(SERVER, None),
+        repository.next_base(SERVER, None, None),
         Err(StoreError::Base(BaseFault::NoBase { .. }))
     ));
 }
@@ -132,7 +132,7 @@ fn missing_and_unfinished_members_are_distinguished() {
     assert!(error.contains(&expected), "{error}");
     // it can't be a base either, and the full backup alone can still be restored
     assert!(matches!(
-        repository.next_base(SERVER, None),
+        repository.next_base(SERVER, None, None),
         Err(StoreError::BrokenChain { .. })
     ));
     assert_eq!(repository.chain_of(&made[0].name).unwrap().len(), 1);
@@ -184,7 +184,7 @@ fn a_member_that_ends_before_its_base_is_refused() {
         error.contains("last_lsn") && error.contains("300") && error.contains("at most 299"),
         "{error}"
     );
-    assert!(repository.next_base(SERVER, None).is_err());
+    assert!(repository.next_base(SERVER, None, None).is_err());
 }
 
 #[test]
@@ -256,17 +256,20 @@ fn the_base_is_of_the_same_server() {
     let other = |m: &mut Manifest| m.server.uuid = "other".to_owned();
     let theirs = backup_with(&repository, &full_name(90), None, 900, other);
     assert_eq!(
-        repository.next_base(SERVER, None).unwrap().base.name,
+        repository.next_base(SERVER, None, None).unwrap().base.name,
         mine.name
     );
     assert_eq!(
-        repository.next_base("other", None).unwrap().base.name,
+        repository.next_base("other", None, None).unwrap().base.name,
         theirs.name
     );
-    let error = repository.next_base("third", None).unwrap_err().to_string();
+    let error = repository
+        .next_base("third", None, None)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("2 finished of other servers"), "{error}");
     let error = repository
-        .next_base(SERVER, Some(theirs.name.as_str()))
+        .next_base(SERVER, None, Some(theirs.name.as_str()))
         .unwrap_err();
     assert!(
         matches!(error, StoreError::Base(BaseFault::OtherServer { .. })),
@@ -280,19 +283,19 @@ fn the_newest_full_backups_chain_is_continued() {
     let made = chain(&repository);
     let newer = backup(&repository, &full_name(40), None, 500);
     assert_eq!(
-        repository.next_base(SERVER, None).unwrap().base.name,
+        repository.next_base(SERVER, None, None).unwrap().base.name,
         newer.name
     );
     // a pinned full backup stands for the end of its chain
     let pinned = repository
-        .next_base(SERVER, Some(made[0].name.as_str()))
+        .next_base(SERVER, None, Some(made[0].name.as_str()))
         .unwrap()
         .base;
     assert_eq!(pinned.name, made[3].name);
     // an unfinished full backup doesn't count
     drop(repository.begin(&full_name(60), 1).unwrap());
     assert_eq!(
-        repository.next_base(SERVER, None).unwrap().base.name,
+        repository.next_base(SERVER, None, None).unwrap().base.name,
         newer.name
     );
 }
@@ -302,7 +305,7 @@ fn a_pinned_incremental_must_be_the_newest_exist_and_be_finished() {
     let (repository, _) = memory();
     let made = chain(&repository);
     let pin = |name: &BackupName| {
-        let next = repository.next_base(SERVER, Some(name.as_str()));
+        let next = repository.next_base(SERVER, None, Some(name.as_str()));
         next.map(|next| next.base)
     };
     assert_eq!(pin(&made[3].name).unwrap().name, made[3].name);
@@ -323,7 +326,7 @@ fn a_pinned_incremental_must_be_the_newest_exist_and_be_finished() {
     ));
     // an interrupted incremental is not a member: the chain continues from the last finished one
     assert_eq!(
-        repository.next_base(SERVER, None).unwrap().base.name,
+        repository.next_base(SERVER, None, None).unwrap().base.name,
         made[3].name
     );
 }
@@ -351,7 +354,7 @@ fn a_forked_chain_can_be_restored_but_not_continued() {
         Some(made[0].name.as_str()),
         Some(made[3].name.as_str()),
     ] {
-        let error = repository.next_base(SERVER, pinned).unwrap_err();
+        let error = repository.next_base(SERVER, None, pinned).unwrap_err();
         let StoreError::BrokenChain { why, .. } = &error else {
             panic!("{error}")
         };
@@ -374,10 +377,18 @@ fn a_damaged_newest_member_is_no_base_and_is_not_skipped() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     put_raw(&*store, &key, &bytes);
-    assert!(repository.next_base(SERVER, None).unwrap_err().is_damage());
+    assert!(
+        repository
+            .next_base(SERVER, None, None)
+            .unwrap_err()
+            .is_damage()
+    );
     // the listing detects a truncated manifest
     put_raw(&*store, &key, &bytes[..middle]);
-    let error = repository.next_base(SERVER, None).unwrap_err().to_string();
+    let error = repository
+        .next_base(SERVER, None, None)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains(made[3].name.as_str()) && error.contains("damaged"),
         "{error}"
@@ -394,7 +405,7 @@ fn a_member_of_xtrabackups_is_named() {
         &format!("{theirs}/xtrabackup_info.00000000000000000000"),
         b"x",
     );
-    let error = repository.next_base(SERVER, None).unwrap_err();
+    let error = repository.next_base(SERVER, None, None).unwrap_err();
     assert!(
         matches!(&error, StoreError::Backup(BackupFault::Foreign { name }) if *name == theirs),
         "{error}"

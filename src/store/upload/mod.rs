@@ -9,6 +9,7 @@ pub(super) mod follow;
 pub(super) mod packer;
 pub(super) mod packs;
 pub(super) mod put;
+pub(super) mod replica;
 pub(super) mod send;
 pub(super) mod staged;
 pub(super) mod staging;
