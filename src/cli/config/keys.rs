@@ -255,7 +255,7 @@ fn shape(arg: &Arg) -> Shape {
     }
 }
 
-fn default(arg: &Arg) -> Option<String> {
+pub(super) fn default(arg: &Arg) -> Option<String> {
     let given = arg.get_default_values();
     if !given.is_empty() && !matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::Count) {
         let values = given.iter().map(|value| value.to_string_lossy());
@@ -267,7 +267,7 @@ fn default(arg: &Arg) -> Option<String> {
     rest.split_once(']').map(|(default, _)| default.to_owned())
 }
 
-fn help(arg: &Arg) -> String {
+pub(super) fn help(arg: &Arg) -> String {
     let text = arg.get_long_help().or_else(|| arg.get_help());
     let text = text.map(ToString::to_string).unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")

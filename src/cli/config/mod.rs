@@ -253,6 +253,10 @@ fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
 }
 
 #[cfg(test)]
+mod commands_page;
+#[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod tests;

@@ -17,15 +17,15 @@ use std::fmt::Write as _;
 #[cfg_attr(test, schemars(rename = "ConfigKey"))]
 pub(in crate::cli) struct Row {
     /// The table and the name: `backup.parallel`.
-    key: String,
+    pub(super) key: String,
     /// In the notation of the option; null if it is not set.
     value: Option<Vec<String>>,
     /// The origin of the value: the environment, the file with a line, or the default.
     origin: String,
     /// The option.
-    option: String,
+    pub(super) option: String,
     /// The environment variable.
-    variable: String,
+    pub(super) variable: String,
     #[serde(skip)]
     text: Option<String>,
 }
@@ -53,7 +53,10 @@ pub(super) fn run(
     Ok(())
 }
 
-fn rows(configuration: &Configuration, variable: &dyn Fn(&str) -> Option<String>) -> Vec<Row> {
+pub(super) fn rows(
+    configuration: &Configuration,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Vec<Row> {
     let keys = keys(&Cli::command());
     let mut rows: Vec<Row> = keys
         .iter()
