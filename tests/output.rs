@@ -378,11 +378,10 @@ fn a_list_fits_the_terminal_and_names_lost_objects() {
     }
     assert_eq!(table(&at_width(40, "--wide")), table(&all));
 
-    let lost = format!(
-        "a-2026-11-29-02:00:00-full: objects are missing: found 0 of 0 bytes, expected 1 of 1"
-    );
+    let lost =
+        "a-2026-11-29-02:00:00-full: objects are missing: found 0 of 0 bytes, expected 1 of 1";
     assert!(
-        all.contains(&lost) && all.contains(&format!("a.{:020} is missing", 0)),
+        all.contains(lost) && all.contains(&format!("a.{:020} is missing", 0)),
         "{all}"
     );
     assert!(

@@ -255,7 +255,8 @@ impl Command {
 /// error, help or a version was printed: the exit code.
 fn parse(typed: &[OsString]) -> Result<(Cli, String), ExitCode> {
     let mut program = config::with_false(Cli::command());
-    let applied = config::environment()
+    let applied = config::check_variables(&program)
+        .and_then(|()| config::environment())
         .and_then(|variable| config::apply(&program, typed, &variable))
         .map_err(|message| {
             usage::begin(typed);

@@ -1,6 +1,9 @@
 //! The variables of lsnap in the environment.
 
-use std::collections::BTreeMap;
+use super::keys::{Key, keys};
+use super::nearest;
+use clap::Command;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 /// The beginning of the names of lsnap's variables.
@@ -13,6 +16,41 @@ const PREFIX: &str = "LSNAP_";
 pub(crate) fn environment() -> Result<impl Fn(&str) -> Option<String>, String> {
     let variables = checked(std::env::vars_os())?;
     Ok(move |name: &str| variables.get(name).cloned())
+}
+
+/// Refuses variables that begin like those of keys and are none: a misspelt `LSNAP_REPOSITORY_URL` would leave another
+/// repository in use. Variables without the name of a table (`LSNAP_LOG`, those of hooks) are of other kinds.
+///
+/// # Errors
+/// The first such variable, with the nearest known one.
+pub(crate) fn check_variables(program: &Command) -> Result<(), String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    unknown_variable(program, names).map_or(Ok(()), Err)
+}
+
+fn unknown_variable(program: &Command, names: impl Iterator<Item = String>) -> Option<String> {
+    let keys: Vec<Key> = keys(program);
+    let mut known: BTreeSet<String> = keys.iter().map(Key::variable).collect();
+    known.extend(
+        keys.iter()
+            .filter_map(|key| key.earlier_variable().map(str::to_owned)),
+    );
+    known.insert("LSNAP_REPO".to_owned());
+    let sections: BTreeSet<String> = keys
+        .iter()
+        .filter(|key| !key.section.is_empty())
+        .map(|key| format!("{PREFIX}{}_", key.section.replace('-', "_").to_uppercase()))
+        .collect();
+    let is_wrong = |name: &String| {
+        sections.iter().any(|section| name.starts_with(section)) && !known.contains(name)
+    };
+    let name = names.into_iter().find(is_wrong)?;
+    let hint = if name == Key::url().variable() {
+        "; did you mean LSNAP_REPO?".to_owned()
+    } else {
+        nearest(&name, known.iter().map(String::as_str))
+    };
+    Some(format!("{name}: no key has this variable{hint}"))
 }
 
 fn checked(
@@ -48,6 +86,27 @@ mod tests {
 
     fn os(bytes: &[u8]) -> OsString {
         OsString::from_vec(bytes.to_vec())
+    }
+
+    #[test]
+    fn a_variable_that_no_key_has_is_an_error() {
+        use clap::CommandFactory as _;
+        let program = crate::cli::Cli::command();
+        let of = |name: &str| unknown_variable(&program, [name.to_owned()].into_iter());
+        for known in [
+            "LSNAP_REPO",
+            "LSNAP_BACKUP_COMPRESS",
+            "LSNAP_LOG",
+            "LSNAP_HOOK_EVENT",
+            "OTHER",
+            "LSNAP_SANDBOX",
+        ] {
+            assert_eq!(of(known), None, "{known}");
+        }
+        let error = of("LSNAP_BACKUP_COMPRES").unwrap();
+        assert!(error.contains("LSNAP_BACKUP_COMPRESS"), "{error}");
+        assert!(of("LSNAP_REPOSITORY_ENDPONT").is_some());
+        assert!(of("LSNAP_REPOSITORY_URL").unwrap().contains("LSNAP_REPO?"));
     }
 
     #[test]

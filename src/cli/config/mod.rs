@@ -11,7 +11,7 @@ mod show;
 mod unset;
 
 pub(super) use apply::{Added, apply, with_false};
-pub(super) use environment::environment;
+pub(super) use environment::{check_variables, environment};
 pub(super) use keys::{Key, Shape, keys};
 pub(super) use origin::Origin;
 #[cfg(test)]
