@@ -46,7 +46,9 @@ mod usage;
 mod verify;
 mod xbstream;
 
-pub(crate) use shared::{ask, on_signal, print, print_to_stderr, printed, standard_output};
+pub(crate) use shared::{
+    ask, limit_modes, on_signal, print, print_to_stderr, printed, standard_output,
+};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};

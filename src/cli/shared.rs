@@ -1,6 +1,6 @@
 //! What the programs under xtrabackup's names (`compat`) use of this one: its output, and its signals.
 
-use super::{connect, interrupt, output, streams};
+use super::{connect, interrupt, modes, output, streams};
 use crate::cancel::Cancel;
 use std::fs::File;
 use std::io;
@@ -34,6 +34,11 @@ pub(crate) fn standard_output() -> Result<File, String> {
 /// Signals can't be watched: the message.
 pub(crate) fn on_signal(doing: &'static str) -> Result<Cancel, String> {
     interrupt::on_signal(doing).map_err(|failure| failure.into_message())
+}
+
+/// Lets the owner and the group read the files that are created from now on, as those of xtrabackup.
+pub(crate) fn limit_modes() {
+    modes::limit(modes::Readers::Group);
 }
 
 /// Reads a line: from a terminal without echo, else from standard input.

@@ -57,7 +57,10 @@ pub fn main() -> ExitCode {
     match program {
         Program::Lsnap => cli::main(&args),
         Program::Xbstream => {
-            let mut typed = vec!["lsnap".into(), "xbstream".into()];
+            secrets::blank(&args, secrets::XBSTREAM_LETTERS);
+            // lsnap's configuration is not a source of xbstream's options.
+            let typed = ["lsnap", "--config=/dev/null", "xbstream"];
+            let mut typed: Vec<OsString> = typed.iter().map(OsString::from).collect();
             typed.extend(args.into_iter().skip(before));
             cli::main(&typed)
         }

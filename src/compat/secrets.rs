@@ -14,8 +14,34 @@ const ARG_START: usize = 48 - 3;
 /// The options whose values are secrets, without `--`, and the length of their shortest unambiguous prefix.
 const OPTIONS: [(&str, usize); 3] = [("password", 3), ("encrypt-key", 11), ("transition-key", 2)];
 
-/// Overwrites the values of secret options in the list of processes. `letters`: the one-letter options with secrets.
-pub(super) fn blank(args: &[OsString], letters: &[u8]) {
+/// The one-letter options of a program.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Letters {
+    /// Options with a secret as the value.
+    pub(super) secrets: &'static [u8],
+    /// Options without a value, which can be joined with others.
+    pub(super) flags: &'static [u8],
+}
+
+/// Of xtrabackup.
+pub(super) const XTRABACKUP_LETTERS: Letters = Letters {
+    secrets: b"p",
+    flags: b"v?",
+};
+/// Of xbcrypt.
+pub(super) const XBCRYPT_LETTERS: Letters = Letters {
+    secrets: b"k",
+    flags: b"dvV?",
+};
+/// Of xbstream.
+pub(super) const XBSTREAM_LETTERS: Letters = Letters {
+    secrets: b"k",
+    flags: b"cxtvP?",
+};
+
+/// Overwrites the values of secret options in the list of processes. `letters`: the one-letter options with secrets,
+/// except `-p`, whose value is in the same word.
+pub(super) fn blank(args: &[OsString], letters: Letters) {
     let places = places(args, letters);
     if !places.is_empty()
         && let Err(error) = overwrite(args, &places)
@@ -28,7 +54,7 @@ pub(super) fn blank(args: &[OsString], letters: &[u8]) {
 }
 
 /// Returns the arguments as text, with `...` instead of secrets.
-pub(super) fn masked(args: &[OsString], letters: &[u8]) -> String {
+pub(super) fn masked(args: &[OsString], letters: Letters) -> String {
     let places = places(args, letters);
     let words = args.iter().enumerate().map(|(index, arg)| {
         match places.iter().find(|place| place.0 == index) {
@@ -43,7 +69,7 @@ pub(super) fn masked(args: &[OsString], letters: &[u8]) -> String {
 }
 
 /// Returns where the secrets are: the index of an argument, and the offset in it.
-fn places(args: &[OsString], letters: &[u8]) -> Vec<(usize, usize)> {
+fn places(args: &[OsString], letters: Letters) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     for (index, arg) in args.iter().enumerate() {
         let bytes = arg.as_bytes();
@@ -66,13 +92,19 @@ fn places(args: &[OsString], letters: &[u8]) -> Vec<(usize, usize)> {
                 None if !"password".starts_with(name) => places.push((index + 1, 0)),
                 None => {}
             }
-        } else if let [b'-', letter, rest @ ..] = bytes
-            && letters.contains(letter)
-        {
-            match rest {
-                [] if *letter != b'p' => places.push((index + 1, 0)),
-                [] => {}
-                _ => places.push((index, 2)),
+        } else if let Some(word) = bytes.strip_prefix(b"-") {
+            // Flags can be joined before the option.
+            let flags = word
+                .iter()
+                .take_while(|c| letters.flags.contains(c))
+                .count();
+            let Some(letter) = word.get(flags).filter(|c| letters.secrets.contains(c)) else {
+                continue;
+            };
+            match word.len() - flags {
+                1 if *letter != b'p' => places.push((index + 1, 0)),
+                1 => {}
+                _ => places.push((index, flags + 2)),
             }
         }
     }
@@ -124,7 +156,7 @@ mod tests {
 
     fn found(args: &[&str]) -> Vec<(usize, usize)> {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        places(&args, b"p")
+        places(&args, XTRABACKUP_LETTERS)
     }
 
     #[test]
@@ -135,6 +167,9 @@ mod tests {
         assert_eq!(found(&["x", "--encrypt-key=abc"]), [(1, 14)]);
         assert_eq!(found(&["x", "--transition-key=abc"]), [(1, 17)]);
         assert_eq!(found(&["x", "--loose-password=abc"]), [(1, 17)]);
+        assert_eq!(found(&["x", "-vpabc"]), [(1, 3)]);
+        let args = ["x", "-dk", "abc", "-dkabc"].map(OsString::from);
+        assert_eq!(places(&args, XBCRYPT_LETTERS), [(2, 0), (3, 3)]);
     }
 
     #[test]
@@ -150,7 +185,7 @@ mod tests {
         ];
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
         assert_eq!(
-            masked(&args, b"p"),
+            masked(&args, XTRABACKUP_LETTERS),
             "x --user=root --password=... -p... --encrypt-key ... --stream"
         );
     }

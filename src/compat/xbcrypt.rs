@@ -53,7 +53,7 @@ options! {
 
 /// Runs the program.
 pub(super) fn main(args: &[OsString], before: usize) -> ExitCode {
-    secrets::blank(args, b"k");
+    secrets::blank(args, secrets::XBCRYPT_LETTERS);
     let run = || -> Result<(), Failure> {
         let mut parsed = Parsed::new(TABLE);
         options::command_line(&mut parsed, &args[before..])?;

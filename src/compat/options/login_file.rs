@@ -1,5 +1,5 @@
-//! The login file of `mysql_config_editor`: an option file whose lines are encrypted, so that nobody
-//! reads a password by accident. The key is in the file.
+//! The login file of `mysql_config_editor`: an option file whose lines are encrypted, so that a
+//! password is not read by accident. The key is in the file.
 //!
 //! ```text
 //! +0   0                              4

@@ -1,5 +1,5 @@
 //! Options as MySQL's programs have them. A table of [`Spec`]s drives the parser, the help, and the
-//! page of the documentation that says what lsnap does with each.
+//! page of the documentation that describes each option.
 
 mod help;
 mod login_file;

@@ -104,6 +104,8 @@ fn long_option(
     let spec = &parsed.table[meant.at];
     let mut used = false;
     let value = match (spec.argument, meant.switched, value) {
+        // `--skip-password`: an empty one.
+        (_, Some(false), None) if spec.kind == Kind::Secret => Some(OsString::new()),
         (_, Some(on), None) => Some(OsString::from(if on { "1" } else { "0" })),
         (_, Some(_), Some(_)) => return Err(OptionError::TakesNone { option: spec.name }),
         (Argument::Required, None, None) => {

@@ -14,9 +14,10 @@ use crate::compat::secrets;
 use crate::manifest::{MANIFEST, Manifest, parse_manifest};
 use crate::progress::Silent;
 use crate::server::Server;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU64;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The unit of `--throttle`: bytes a second.
@@ -26,6 +27,12 @@ pub(super) fn run(options: &Parsed, args: &[OsString]) -> Result<(), Failure> {
     let backup = backup_options(options, args)?;
     if let Some(datadir) = options.path(Opt::Datadir) {
         check_datadir(&datadir, &backup)?;
+    }
+    let fifos = [Opt::FifoDir, Opt::FifoStreams];
+    if !options.is_given(Opt::Stream) && fifos.iter().any(|option| options.is_given(*option)) {
+        return Err(Failure(
+            "--fifo-streams and --fifo-dir need --stream".to_owned(),
+        ));
     }
     let report = if options.is_given(Opt::Stream) {
         let outputs = outputs(options, &backup)?;
@@ -60,6 +67,11 @@ fn backup_options(options: &Parsed, args: &[OsString]) -> Result<BackupOptions, 
             )
         })?;
         backup.key = Some(key);
+    } else if options.is_given(Opt::EncryptKey) || options.is_given(Opt::EncryptKeyFile) {
+        log::warning("a key was given without --encrypt: the backup is not encrypted");
+    }
+    if let Some(directory) = options.path(Opt::Tmpdir) {
+        backup.spool_dir = first_of(&directory);
     }
     backup.throttle = options
         .number(Opt::Throttle)
@@ -84,9 +96,16 @@ fn backup_options(options: &Parsed, args: &[OsString]) -> Result<BackupOptions, 
         backup.stop_applier = Some(Duration::from_secs(seconds));
     }
     backup.allow_untested = options.is_on(Opt::NoServerVersionCheck);
-    backup.command = secrets::masked(args, b"p");
+    backup.command = secrets::masked(args, secrets::XTRABACKUP_LETTERS);
     backup.cancel = cli::on_signal("the backup is being cancelled").map_err(Failure)?;
     Ok(backup)
+}
+
+/// Returns the first directory of a list with colons.
+fn first_of(directories: &Path) -> PathBuf {
+    let bytes = directories.as_os_str().as_bytes();
+    let first = bytes.split(|byte| *byte == b':').next();
+    PathBuf::from(OsStr::from_bytes(first.unwrap_or(bytes)))
 }
 
 /// Refuses a data directory that is not the server's: the options are for another server.
@@ -137,6 +156,12 @@ fn manifest_in(dir: &Path) -> Result<Manifest, Failure> {
             path.display()
         ))
     };
+    if !dir.join(directory::CHECKPOINTS).exists() {
+        return Err(wrong(format!(
+            "{} is missing, so the backup failed",
+            directory::CHECKPOINTS
+        )));
+    }
     let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
     parse_manifest(&text).map_err(|error| wrong(error.to_string()))
 }

@@ -10,11 +10,13 @@ use crate::server::{ConnectOptions, FileChoice, Overrides, Password};
 pub(super) fn options(options: &Parsed) -> Result<ConnectOptions, Failure> {
     let text = |option| options.text(option).map(|text| text.map(str::to_owned));
     let password = text(Opt::Password)?;
+    let no_host = std::env::var_os("MYSQL_HOST").is_some() && !options.is_given(Opt::Socket);
     let overrides = Overrides {
         user: text(Opt::User)?,
         ask_password: password.is_none() && options.is_given(Opt::Password),
         password: password.map(Password::new),
-        host: text(Opt::Host)?,
+        // MYSQL_HOST is not a variable of xtrabackup.
+        host: text(Opt::Host)?.or_else(|| no_host.then(|| "localhost".to_owned())),
         port: options
             .number(Opt::Port)
             .and_then(|port| u16::try_from(port).ok())

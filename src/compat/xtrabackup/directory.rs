@@ -3,14 +3,17 @@
 use super::Failure;
 use crate::archive::{ExtractOptions, Input, extract};
 use crate::backup::{BackupError, BackupOptions, BackupReport, Output, run_stream};
+use crate::manifest::MANIFEST;
 use crate::progress::Silent;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// The file by which readers recognise a backup. It is removed if the backup fails.
-const CHECKPOINTS: &str = "xtrabackup_checkpoints";
+/// The file by which the readers of xtrabackup recognise a backup.
+pub(super) const CHECKPOINTS: &str = "xtrabackup_checkpoints";
 
 /// Backs up into a directory, which is made if it is missing. Nothing in it is overwritten.
 pub(super) fn run(
@@ -19,11 +22,14 @@ pub(super) fn run(
     threads: usize,
 ) -> Result<BackupReport, Failure> {
     make(target)?;
-    if target.join(CHECKPOINTS).exists() {
-        return Err(Failure(format!(
-            "{} has a backup already ({CHECKPOINTS}); give another --target-dir",
-            target.display()
-        )));
+    let _locked = lock(target)?;
+    for name in [CHECKPOINTS, MANIFEST] {
+        if target.join(name).exists() {
+            return Err(Failure(format!(
+                "{} has a backup already ({name}); give another --target-dir",
+                target.display()
+            )));
+        }
     }
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| Failure(format!("cannot make a pipe: {error}")))?;
@@ -59,14 +65,34 @@ fn make(target: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Returns the failure, after the file was removed by which the directory could be taken for a backup.
-fn failed(target: &Path, error: String) -> Failure {
-    let marker = target.join(CHECKPOINTS);
-    match fs::remove_file(&marker) {
-        Err(left) if left.kind() != ErrorKind::NotFound => Failure(format!(
-            "{error}; and {} can't be removed: {left}; don't use this directory",
-            marker.display()
-        )),
-        _ => Failure(error),
+/// Locks the directory for this run: another one that collides with its files would remove them after its failure.
+fn lock(target: &Path) -> Result<File, Failure> {
+    let directory = File::open(target)
+        .map_err(|error| Failure(format!("cannot open {}: {error}", target.display())))?;
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(Failure(format!(
+            "another backup is written into {}; give another --target-dir",
+            target.display()
+        ))),
+        // Some file systems have no locks.
+        Ok(()) | Err(_) => Ok(directory),
     }
+}
+
+/// Returns the failure, after the files were removed by which the directory could be taken for a backup: by the readers
+/// of xtrabackup, and by lsnap.
+fn failed(target: &Path, error: String) -> Failure {
+    for name in [CHECKPOINTS, MANIFEST] {
+        let marker = target.join(name);
+        match fs::remove_file(&marker) {
+            Err(left) if left.kind() != ErrorKind::NotFound => {
+                return Failure(format!(
+                    "{error}; and {} can't be removed: {left}; don't use this directory",
+                    marker.display()
+                ));
+            }
+            _ => {}
+        }
+    }
+    Failure(error)
 }

@@ -51,13 +51,14 @@ enum Mode {
 
 /// Runs the program.
 pub(super) fn main(args: &[OsString], before: usize) -> ExitCode {
-    secrets::blank(args, b"p");
+    secrets::blank(args, secrets::XTRABACKUP_LETTERS);
+    cli::limit_modes();
     log::start();
-    let name = args
-        .first()
+    let name = if before == 2 { None } else { args.first() };
+    let name = name
         .and_then(|name| Path::new(name).file_name())
         .map_or_else(
-            || "xtrabackup".to_owned(),
+            || "lsnap xtrabackup".to_owned(),
             |name| name.to_string_lossy().into_owned(),
         );
     match run(&name, args, before) {
@@ -221,6 +222,11 @@ fn check_states(options: &Parsed) -> Result<(), Failure> {
             }
             State::Accepted(reason) if is_own => {
                 log::note(&format!("option '{spec}' has no effect: {reason}"));
+            }
+            State::Refused(reason) if spec.side == Side::Client => {
+                log::warning(&format!(
+                    "option '{spec}' of an option file is ignored: {reason}"
+                ));
             }
             State::Refused(_) | State::Accepted(_) => {}
         }

@@ -52,8 +52,8 @@ options! {
         "", "Write the backup to standard output as an xbstream.";
     ExtraLsndir = "extra-lsndir", Required, TEXT, Client, NOT_YET,
         "", "Write xtrabackup_checkpoints and xtrabackup_info into this directory too.";
-    Tmpdir = "tmpdir" 't', Required, TEXT, Server, State::Accepted("temporary files are next to the backup"),
-        "", "A directory for temporary files.";
+    Tmpdir = "tmpdir" 't', Required, TEXT, Server, DONE,
+        "TMPDIR", "The directory for redo that is not written yet.";
     FifoStreams = "fifo-streams", Required, number(1, 1024), Client, DONE,
         "1", "The number of FIFOs that carry the stream.";
     FifoDir = "fifo-dir", Required, TEXT, Client, DONE,
@@ -155,7 +155,7 @@ options! {
     ReadBufferSize = "read-buffer-size", Required, number(4096, u64::MAX), Client, State::Accepted("reads have the size that is fastest"),
         "10M", "The size of reads.";
     LogCopyInterval = "log-copy-interval", Required, number(0, u64::MAX), Client, State::Accepted("redo is followed as it is written"),
-        "1000", "Milliseconds between two looks at the redo log.";
+        "1000", "Milliseconds between two reads of the redo log.";
     OpenFilesLimit = "open-files-limit", Required, number(0, u64::MAX), Server, State::Accepted("open files are bounded by the number of threads"),
         "", "The limit of open files.";
     CloseFiles = "close-files", Flag, SWITCH, Client, State::Accepted("files are closed after they were copied"),
@@ -166,7 +166,7 @@ options! {
     LockDdl = "lock-ddl", Optional, LOCK, Client, DONE,
         "ON", "The instance lock: always held from the start, whatever the value.";
     LockDdlTimeout = "lock-ddl-timeout", Required, number(1, 31536000), Client, DONE,
-        "31536000", "Seconds to wait for the instance lock.";
+        "300", "Seconds to wait for the instance lock.";
     LockDdlPerTable = "lock-ddl-per-table", Flag, SWITCH, Client, State::Accepted("the instance lock is stronger"),
         "", "Lock each table while it is copied.";
     NoLock = "no-lock", Flag, SWITCH, Client, State::Accepted("tables are locked only where their engine needs it"),
@@ -174,7 +174,7 @@ options! {
     NoBackupLocks = "no-backup-locks", Flag, SWITCH, Client, State::Accepted("the instance lock is needed for a consistent backup"),
         "", "Take no backup lock.";
     BackupLockTimeout = "backup-lock-timeout", Required, number(1, 31536000), Client, State::Accepted("--lock-ddl-timeout has the limit"),
-        "31536000", "Seconds to wait for a backup lock.";
+        "300", "Seconds to wait for a backup lock.";
     BackupLockRetryCount = "backup-lock-retry-count", Required, number(0, u64::MAX), Client, State::Accepted("one attempt with its time limit is made"),
         "0", "Attempts to get a backup lock.";
     FtwrlWaitTimeout = "ftwrl-wait-timeout", Required, number(0, u64::MAX), Client, State::Accepted("lsnap waits at most --lock-ddl-timeout for its locks and kills no query"),
@@ -268,9 +268,9 @@ options! {
     RegisterRedoLogConsumer = "register-redo-log-consumer", Flag, SWITCH, Client, State::Accepted("redo is followed without it, and a loss is found"),
         "", "Let the server keep redo until it was copied.";
     // Other.
-    LogBin = "log-bin", Optional, TEXT, Server, State::Accepted("the server says where its binary logs are"),
+    LogBin = "log-bin", Optional, TEXT, Server, State::Accepted("the paths of the binary logs are read from the server"),
         "", "The base name of the binary logs.";
-    LogBinIndex = "log-bin-index", Required, TEXT, Server, State::Accepted("the server says where its binary logs are"),
+    LogBinIndex = "log-bin-index", Required, TEXT, Server, State::Accepted("the paths of the binary logs are read from the server"),
         "", "The index of the binary logs.";
     CoreFile = "core-file", Flag, SWITCH, Server, State::Accepted("no core file is written"),
         "", "Write a core file.";
@@ -278,19 +278,19 @@ options! {
         "mysqld", "One more group of option files for the server's options.";
     LoginPath = "login-path", Required, TEXT, Client, DONE,
         "", "A login path in .mylogin.cnf.";
-    InnodbDataHomeDir = "innodb-data-home-dir", Required, TEXT, Server, State::Accepted("the server says where its files are"),
+    InnodbDataHomeDir = "innodb-data-home-dir", Required, TEXT, Server, State::Accepted("the paths are read from the server"),
         "", "The directory of the system tablespace.";
-    InnodbDataFilePath = "innodb-data-file-path", Required, TEXT, Server, State::Accepted("the server says where its files are"),
+    InnodbDataFilePath = "innodb-data-file-path", Required, TEXT, Server, State::Accepted("the paths are read from the server"),
         "", "The files of the system tablespace.";
-    InnodbLogGroupHomeDir = "innodb-log-group-home-dir", Required, TEXT, Server, State::Accepted("the server says where its files are"),
+    InnodbLogGroupHomeDir = "innodb-log-group-home-dir", Required, TEXT, Server, State::Accepted("the paths are read from the server"),
         "", "The directory of the redo log.";
-    InnodbUndoDirectory = "innodb-undo-directory", Required, TEXT, Server, State::Accepted("the server says where its files are"),
+    InnodbUndoDirectory = "innodb-undo-directory", Required, TEXT, Server, State::Accepted("the paths are read from the server"),
         "", "The directory of undo tablespaces.";
     InnodbPageSize = "innodb-page-size", Required, TEXT, Server, State::Accepted("the files have it"),
         "", "The page size.";
-    InnodbChecksumAlgorithm = "innodb-checksum-algorithm", Required, TEXT, Server, State::Accepted("the server has it"),
+    InnodbChecksumAlgorithm = "innodb-checksum-algorithm", Required, TEXT, Server, State::Accepted("the server's value is used"),
         "", "The algorithm of page checksums.";
-    InnodbBufferPoolFilename = "innodb-buffer-pool-filename", Required, TEXT, Server, State::Accepted("the server has it"),
+    InnodbBufferPoolFilename = "innodb-buffer-pool-filename", Required, TEXT, Server, State::Accepted("the server's value is used"),
         "", "The file of the buffer pool's dump.";
     InnodbBufferPoolSize = "innodb-buffer-pool-size", Required, TEXT, Server, State::Accepted("no buffer pool is needed for a backup"),
         "", "The size of the buffer pool.";
@@ -320,6 +320,6 @@ options! {
         "", "The doublewrite buffer.";
     InnodbForceRecovery = "innodb-force-recovery", Required, number(0, 6), Server, State::Refused("a backup that needs it is damaged"),
         "0", "Recover in spite of damage.";
-    LowerCaseTableNames = "lower-case-table-names", Required, number(0, 2), Server, State::Accepted("the server has it"),
+    LowerCaseTableNames = "lower-case-table-names", Required, number(0, 2), Server, State::Accepted("the server's value is used"),
         "", "The way that names of tables are stored.";
 }
