@@ -42,14 +42,23 @@ pub(super) fn unusable(error: BackupError) -> Result<String, BackupError> {
     }
 }
 
+/// A full backup can be made this much before it is due, if that is at most a 24th of the time.
+const EARLY: Duration = Duration::from_secs(30 * 60);
+
 impl FullWhen {
     pub(super) fn decide(self, next: &NextBase, now: DateTime<Utc>) -> Due {
         let full: &Manifest = next.before.first().unwrap_or(&next.base);
         let age = (now - full.started_at).max(TimeDelta::zero());
         let incrementals = next.before.len() as u64;
-        let is_old = self
-            .older_than
-            .is_some_and(|limit| age.to_std().is_ok_and(|age| age >= limit));
+        // Timers aren't exact, and a backup starts later than the choice: a little early is better than a period late.
+        let is_old = self.older_than.is_some_and(|limit| {
+            let early = (limit / 24).min(EARLY);
+            age.to_std()
+                .is_ok_and(|age| age >= limit.saturating_sub(early))
+        });
+        // A clock that was ahead once would put the next full backup off until then.
+        let is_ahead = self.older_than.is_some() && full.started_at - now > TimeDelta::days(1);
+        let is_old = is_old || is_ahead;
         let is_long = self.incrementals.is_some_and(|limit| incrementals >= limit);
         let (name, age, incrementals) = (&full.name, days(age), count(incrementals, "incremental"));
         if is_old {

@@ -173,8 +173,10 @@ pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<St
             t.source.display()
         )
     });
-    let all = survey.differences.iter().filter_map(warning).chain(hidden);
-    let all: Vec<String> = all.chain(engines::warnings(other_engines)).collect();
+    // First the tables that the backup lacks: the list is cut.
+    let all = engines::warnings(other_engines).into_iter();
+    let all = all.chain(survey.differences.iter().filter_map(warning));
+    let all: Vec<String> = all.chain(hidden).collect();
     let more = all.len().saturating_sub(NAMED);
     let mut some: Vec<String> = all.into_iter().take(NAMED).collect();
     if more > 0 {

@@ -381,14 +381,22 @@ fn brief(report: &BackupReport) -> String {
     let m = &report.manifest;
     let why = report.reason.as_ref().filter(|_| m.base.is_none());
     format!(
-        "{}: {} backup, {} of tablespaces, {} stored in {}{}\n",
+        "{}: {} backup, {} of tablespaces, {} stored in {}{}",
         m.name,
         kind(report),
         human::bytes(m.data_bytes()),
         human::bytes(report.stored_bytes),
         human::duration(Duration::from_secs_f64(report.seconds)),
         why.map_or_else(String::new, |why| format!("; full because {why}")),
-    )
+    ) + &warned(report)
+}
+
+/// Returns the end of the line: the number of warnings, which are on standard error.
+fn warned(report: &BackupReport) -> String {
+    match report.warnings.len() {
+        0 => "\n".to_owned(),
+        n => format!("; WARNING: {}\n", count(n, "warning")),
+    }
 }
 
 fn kind(report: &BackupReport) -> &'static str {

@@ -152,7 +152,11 @@ pub(super) struct Running {
 
 impl Running {
     /// Calls the hooks for the start.
-    pub(super) fn start(job: Job, facts: &Facts) -> Self {
+    pub(super) fn start(mut job: Job, facts: &Facts) -> Self {
+        // A job that a hook starts calls no hooks: they would call it again, without end.
+        if std::env::var_os("LSNAP_HOOK_EVENT").is_some() {
+            job.args.hooks = HookArgs::default();
+        }
         facts.0.borrow_mut().labels = job.labels.clone();
         facts.0.borrow_mut().has_hooks = job.args.hooks.any();
         let this = Self {

@@ -302,7 +302,11 @@ fn start_log(verbose: u8, quiet: bool) {
         1 => "lsnap=info",
         _ => "lsnap=trace",
     };
-    let filter = EnvFilter::try_from_env("LSNAP_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let given = std::env::var("LSNAP_LOG")
+        .ok()
+        .filter(|given| !given.is_empty());
+    let given = given.and_then(|given| EnvFilter::try_new(given).ok());
+    let filter = given.unwrap_or_else(|| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| output::Log)

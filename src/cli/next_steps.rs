@@ -1,6 +1,7 @@
 //! The text of the steps after a restore. Lines that are typed begin with six spaces.
 
 use crate::restore::{Join, JoinMethod, JoinSource, RestoreReport, Setting};
+use crate::shown::shown;
 use std::fmt::Write as _;
 
 /// Returns the steps.
@@ -47,6 +48,7 @@ pub(super) fn text(report: &RestoreReport) -> String {
     steps.out
 }
 
+/// The lines of the steps. Each text is one line: a name of a manifest can't add others.
 #[derive(Default)]
 struct Steps {
     out: String,
@@ -59,15 +61,15 @@ impl Steps {
             self.out += "Next:\n";
         }
         self.count += 1;
-        let _ = writeln!(self.out, "  {}. {text}", self.count);
+        let _ = writeln!(self.out, "  {}. {}", self.count, shown(text));
     }
 
     fn add(&mut self, text: &str) {
-        let _ = writeln!(self.out, "     {text}");
+        let _ = writeln!(self.out, "     {}", shown(text));
     }
 
     fn typed(&mut self, text: &str) {
-        let _ = writeln!(self.out, "      {text}");
+        let _ = writeln!(self.out, "      {}", shown(text));
     }
 }
 

@@ -56,11 +56,18 @@ pub(super) fn choose(
         }
         match why_not(&backup) {
             None => chains.entry(backup.name.base()).or_default().push(backup),
-            Some((reason, true)) => report.skipped.push(NotCopied {
-                name: backup.name,
-                reason,
-                error: None,
-            }),
+            Some((reason, true)) => {
+                if backup.summary().is_some() || has_no_digests(&backup.state) {
+                    report
+                        .warnings
+                        .push(format!("{} was not copied: {reason}", backup.name));
+                }
+                report.skipped.push(NotCopied {
+                    name: backup.name,
+                    reason,
+                    error: None,
+                });
+            }
             Some((reason, false)) => report.failed.push(NotCopied {
                 name: backup.name,
                 reason,
@@ -81,11 +88,21 @@ pub(super) fn choose(
     })
 }
 
+const fn has_no_digests(state: &ListedState) -> bool {
+    matches!(
+        state,
+        ListedState::Stream { .. } | ListedState::Foreign { .. }
+    )
+}
+
 /// Returns the reason why a listed backup isn't copied, and whether this is expected.
 fn why_not(backup: &Listed) -> Option<(String, bool)> {
     let text = |text: &str, expected| Some((text.to_owned(), expected));
     match &backup.state {
         ListedState::Finished(_) => None,
+        ListedState::Unfinished if backup.summarized => {
+            text("its manifest is missing: it may have been finished", false)
+        }
         ListedState::Unfinished | ListedState::Deleting => text("it is not finished", true),
         ListedState::Stream { .. } => text(
             "it is a stream: there are no digests of its objects; copy it with the store's own tools",

@@ -41,6 +41,14 @@ pub fn copy(
         report,
     };
     if chosen.chains.is_empty() {
+        if job.report.failed.is_empty() && job.report.skipped.is_empty() {
+            return Err(CopyError::Refused {
+                what: from.url().to_owned(),
+                why:
+                    "it has none of the backups that were asked for: check the URL and the cluster"
+                        .to_owned(),
+            });
+        }
         return Ok(job.report);
     }
     if !options.dry_run {
@@ -61,7 +69,17 @@ fn refuse_the_same(from: &Repository, to: &Repository) -> Result<(), CopyError> 
             .to_string(),
         None => repository.url().trim_end_matches('/').to_owned(),
     };
-    if place(from) != place(to) {
+    // Two stores can have the same URL, at other endpoints.
+    let id = |repository: &Repository| {
+        let marker = repository.marker().map_err(CopyError::of(repository))?;
+        Ok::<_, CopyError>(marker.map(|marker| marker.id))
+    };
+    let same = place(from) == place(to)
+        && (from.directory().is_some() || {
+            let (one, other) = (id(from)?, id(to)?);
+            one.is_some() && one == other
+        });
+    if !same {
         return Ok(());
     }
     Err(CopyError::Refused {
@@ -93,11 +111,20 @@ impl Job<'_> {
             match self.chain(chain) {
                 Ok(()) => {}
                 Err((_, error)) if self.stops || error.ends_the_copy() => return Err(error),
-                Err((name, error)) => self.report.failed.push(NotCopied {
-                    name,
-                    reason: error.to_string(),
-                    error: Some(Arc::new(error)),
-                }),
+                Err((name, error)) => {
+                    let later = chain.iter().skip_while(|l| l.name != name).skip(1);
+                    let later = later.map(|l| NotCopied {
+                        name: l.name.clone(),
+                        reason: format!("{name} before it was not copied"),
+                        error: None,
+                    });
+                    self.report.failed.push(NotCopied {
+                        name: name.clone(),
+                        reason: error.to_string(),
+                        error: Some(Arc::new(error)),
+                    });
+                    self.report.failed.extend(later);
+                }
             }
         }
         Ok(())
@@ -173,19 +200,19 @@ impl Job<'_> {
 
     /// Refuses a backup that the key doesn't authenticate, or that the target doesn't accept.
     fn admit(&mut self, manifest: &Manifest, before: Option<&Manifest>) -> Result<(), CopyError> {
+        if self.encrypted_only && !manifest.is_encrypted() {
+            return Err(CopyError::Refused {
+                what: manifest.name.to_string(),
+                why: format!(
+                    "it is not encrypted, and {} accepts encrypted backups only; copy into another repository",
+                    self.to.url()
+                ),
+            });
+        }
         let Some(key) = &self.options.key else {
             let base = manifest.base.as_ref().map(|base| &base.name);
             let before = before.filter(|before| Some(&before.name) == base);
             unwrap::check_without_key(before, manifest)?;
-            if self.encrypted_only && !manifest.is_encrypted() {
-                return Err(CopyError::Refused {
-                    what: manifest.name.to_string(),
-                    why: format!(
-                        "it is not encrypted, and {} accepts encrypted backups only; copy into another repository",
-                        self.to.url()
-                    ),
-                });
-            }
             return Ok(());
         };
         let opening = Opening {
@@ -217,9 +244,11 @@ impl Job<'_> {
             Some(base) => there.iter().chain([&base.name]).cloned().collect(),
             None => Vec::new(),
         };
+        // Its own name too: `prune` looks for readers before it removes an unfinished backup.
+        let all: Vec<BackupName> = members.iter().chain([&manifest.name]).cloned().collect();
         let _reading = self
             .to
-            .announce_reading("copy", &members)
+            .announce_reading_some("copy", &all, &|name| *name != manifest.name)
             .map_err(&target)?;
         let replica = self
             .to

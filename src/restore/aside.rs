@@ -8,6 +8,7 @@
 use super::error::{RestoreError, io, refuse};
 use super::running_server;
 use super::target::{is_kept, sync};
+use super::target_place::is_mount_point;
 use chrono::{DateTime, Utc};
 use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::path::{Path, PathBuf};
@@ -15,14 +16,7 @@ use std::path::{Path, PathBuf};
 /// The beginning of the name of the directory in a target that is kept.
 pub(super) const INSIDE: &[u8] = b".lsnap-old-";
 /// Entries of which every data directory has at least one.
-const SIGNS: [&str; 6] = [
-    "ibdata1",
-    "mysql.ibd",
-    "auto.cnf",
-    "#innodb_redo",
-    "ib_logfile0",
-    "binlog.index",
-];
+const SIGNS: [&str; 3] = ["ibdata1", "mysql.ibd", "auto.cnf"];
 
 /// Checks that the content of a directory can be moved aside: it is a data directory, and no server
 /// runs in it.
@@ -49,6 +43,20 @@ pub(super) fn check(datadir: &Path) -> Result<(), RestoreError> {
             sign: found.sign,
         }),
     }
+}
+
+/// Refuses a directory with a mount point in it, which can't be moved within the directory.
+pub(super) fn refuse_mounts(datadir: &Path) -> Result<(), RestoreError> {
+    for entry in std::fs::read_dir(datadir).map_err(io("list", datadir))? {
+        let entry = entry.map_err(io("list", datadir))?.path();
+        if is_mount_point(&entry, datadir) {
+            return Err(refuse(
+                &entry,
+                "it is a mount point in the data directory, and can't be moved aside: unmount it first".to_owned(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the time in the name of the directory.
@@ -119,7 +127,9 @@ impl Aside {
         }
     }
 
-    fn move_in(&mut self, names: Vec<std::ffi::OsString>) -> Result<(), RestoreError> {
+    fn move_in(&mut self, mut names: Vec<std::ffi::OsString>) -> Result<(), RestoreError> {
+        // Without the dictionary no server starts on the rest, if the machine fails in between.
+        names.sort_by_key(|name| name != "mysql.ibd");
         for name in names.into_iter().filter(|name| !is_kept(name)) {
             let to = self.place.join(&name);
             std::fs::rename(self.datadir.join(&name), &to)
@@ -158,7 +168,7 @@ impl Aside {
         let Some(entries) = &self.entries else {
             return rename(&self.place, &self.datadir);
         };
-        for name in entries {
+        for name in entries.iter().rev() {
             rename(&self.place.join(name), &self.datadir.join(name))?;
         }
         std::fs::remove_dir(&self.place).map_err(|why| format!("{}: {why}", self.place.display()))

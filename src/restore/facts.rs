@@ -21,7 +21,8 @@ pub(super) fn check(newest: &Manifest) -> Result<(), RestoreError> {
     let fault = system_files(newest)
         .and_then(|()| dictionary(newest))
         .and_then(|()| lower_case(newest))
-        .and_then(|()| gtids(newest));
+        .and_then(|()| gtids(newest))
+        .and_then(|()| gtid_mode(newest));
     fault.map_err(|what| RestoreError::Read(ReadError::damaged(&newest.name, MANIFEST, what)))
 }
 
@@ -44,6 +45,18 @@ fn system_files(newest: &Manifest) -> Result<(), Finding> {
         format!("the files {files:?} of the system tablespace found"),
         format!("{names:?}, as in its innodb_data_file_path {setting:?}"),
     ))
+}
+
+/// Checks the setting that is printed for my.cnf.
+fn gtid_mode(newest: &Manifest) -> Result<(), Finding> {
+    let settings = newest.server.settings.as_ref();
+    match settings.map(|settings| settings.gtid_mode.as_str()) {
+        None | Some("ON" | "OFF" | "ON_PERMISSIVE" | "OFF_PERMISSIVE") => Ok(()),
+        Some(found) => Err(Finding::new(
+            format!("gtid_mode {found:?} found"),
+            "ON, OFF, ON_PERMISSIVE or OFF_PERMISSIVE",
+        )),
+    }
 }
 
 fn dictionary(newest: &Manifest) -> Result<(), Finding> {

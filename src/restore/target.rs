@@ -78,6 +78,9 @@ impl Target {
             return Ok(());
         };
         if options.move_aside {
+            if handover == Handover::Inside {
+                aside::refuse_mounts(&datadir)?;
+            }
             return aside::check(&datadir);
         }
         Err(RestoreError::NotEmpty {
@@ -93,7 +96,10 @@ impl Target {
         if std::fs::symlink_metadata(&work).is_ok() {
             // The lock is held until everything is removed.
             let left = lock_leftover(&work)?;
-            remove_moved(&datadir, &left.moved)?;
+            // With other entries, a server may have run on the moved ones: they are old content, which is moved aside.
+            if occupied(&datadir, handover, &left.moved)?.is_none() {
+                remove_moved(&datadir, &left.moved)?;
+            }
             remove_work(&work)?;
         }
         make_directory(&work)?;
@@ -175,7 +181,10 @@ impl Target {
             });
         }
         self.done = true;
-        remove_work(&self.work)?;
+        // The data are in place: a work directory that is left (NFS keeps open files) is no failure of the restore.
+        if let Err(error) = remove_work(&self.work) {
+            tracing::warn!("{error}");
+        }
         Ok(old.map(Aside::into_place))
     }
 

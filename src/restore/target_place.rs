@@ -85,7 +85,8 @@ pub(super) fn sibling(datadir: &Path) -> PathBuf {
     name.into()
 }
 
-fn is_mount_point(directory: &Path, parent: &Path) -> bool {
+/// Returns whether another file system is mounted on a directory in `parent`.
+pub(super) fn is_mount_point(directory: &Path, parent: &Path) -> bool {
     let look =
         |path: &Path| rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS);
     let (Ok(own), Ok(above)) = (look(directory), look(parent)) else {

@@ -73,7 +73,7 @@ $(page schedule.md code ReadWritePaths=)"
     on "systemctl start lsnap-backup.service"
     on "lsnap list --repo file:///var/backups/mysql" | tail -n 1
     other_user
-    on "chown -R mysql /etc/lsnap"
+    on "chown mysql /etc/lsnap/backup.cnf /etc/lsnap/backup.key"
     rm -r "$WORK/root/etc/systemd/system/lsnap-backup.service.d"
     on "systemctl daemon-reload && lsnap backup" | tail -n 1
 }

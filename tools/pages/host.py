@@ -59,6 +59,20 @@ def wait_for(port, address="127.0.0.1", child=None):
             time.sleep(0.05)
 
 
+def remove(path):
+    """Removes a file or a directory, but not the checkout, which can be in it."""
+    path = pathlib.Path(path)
+    if path == ROOT:
+        return
+    if path in ROOT.parents:
+        for entry in path.iterdir():
+            remove(entry)
+    elif path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def template(work):
     """Makes the data directory that each page begins with."""
     program, data = ROOT / ".sandbox/mysql/bin", work / "template"
@@ -104,6 +118,8 @@ class Host:
                 sys.exit(f"no overlay file system can be mounted at {self.root}")
         self.bind(self.place / "tmp", "tmp")
         (self.root / "tmp").chmod(0o1777)
+        if pathlib.Path("/tmp") in ROOT.parents:
+            self.bind(ROOT, str(ROOT)[1:])
         sh("mount", "-t", "proc", "proc", self.root / "proc")
         sh("mount", "--rbind", "/dev", self.root / "dev")
         sh("mount", "--rbind", "/sys", self.root / "sys")
@@ -193,16 +209,16 @@ class Host:
         """Makes the machine as it was before any page: a server with data, an empty bucket, no configuration."""
         sh("systemctl", "kill", "mysql")
         for path in ("/var/lib/mysql", "/etc/lsnap", "/srv", "/backups", "/var/backups", "/etc/mysql", "/var/tmp"):
-            shutil.rmtree(path, ignore_errors=True)
+            remove(path)
         for path in pathlib.Path("/var/lib").glob("mysql*"):
-            shutil.rmtree(path)
+            remove(path)
         for name in ("xtrabackup", "xbstream", "xbcrypt"):
             # With an xtrabackup on the PATH, a restore would use it.
             pathlib.Path("/usr/local/bin", name).unlink(missing_ok=True)
         for path in pathlib.Path("/tmp").iterdir():
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            remove(path)
         for path in ("/srv", "/etc/mysql", "/var/backups", "/var/tmp"):
-            os.makedirs(path)
+            os.makedirs(path, exist_ok=True)
         os.chmod("/var/tmp", 0o1777)
         pathlib.Path("/etc/mysql/my.cnf").write_text(MY_CNF)
         sh("cp", "-a", self.work / "template", "/var/lib/mysql")

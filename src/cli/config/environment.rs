@@ -42,7 +42,9 @@ fn unknown_variable(program: &Command, names: impl Iterator<Item = String>) -> O
         .map(|key| format!("{PREFIX}{}_", key.section.replace('-', "_").to_uppercase()))
         .collect();
     let is_wrong = |name: &String| {
-        sections.iter().any(|section| name.starts_with(section)) && !known.contains(name)
+        sections.iter().any(|section| name.starts_with(section))
+            && !known.contains(name)
+            && !is_of_a_service(name)
     };
     let name = names.into_iter().find(is_wrong)?;
     let hint = if name == Key::url().variable() {
@@ -51,6 +53,12 @@ fn unknown_variable(program: &Command, names: impl Iterator<Item = String>) -> O
         nearest(&name, known.iter().map(String::as_str))
     };
     Some(format!("{name}: no key has this variable{hint}"))
+}
+
+/// Returns whether Kubernetes made the variable, for a Service with a name such as `lsnap-backup`.
+fn is_of_a_service(name: &str) -> bool {
+    let parts = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"];
+    name.ends_with("_PORT") || parts.iter().any(|part| name.contains(part))
 }
 
 fn checked(
@@ -100,6 +108,8 @@ mod tests {
             "LSNAP_HOOK_EVENT",
             "OTHER",
             "LSNAP_SANDBOX",
+            "LSNAP_METRICS_SERVICE_HOST",
+            "LSNAP_BACKUP_PORT_9100_TCP_ADDR",
         ] {
             assert_eq!(of(known), None, "{known}");
         }

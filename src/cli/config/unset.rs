@@ -17,7 +17,7 @@ pub(super) fn keys<'a>(
     let known: Vec<Key> = known.into_iter().chain([Key::url()]).collect();
     let mut unset = Vec::new();
     for name in named {
-        let is_named = |key: &&Key| key.path() == name || key.section == name;
+        let is_named = |key: &&Key| key.path() == name || (!name.is_empty() && key.section == name);
         let found: Vec<String> = known.iter().filter(is_named).map(Key::path).collect();
         if found.is_empty() {
             let sections: BTreeSet<String> = known.iter().map(|key| key.section.clone()).collect();

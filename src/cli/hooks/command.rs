@@ -64,7 +64,7 @@ enum End {
 
 /// Waits without reaping the process: until then, its id and its group's are not used for others.
 fn wait(child: &Child, timeout: Duration, stop: &dyn Fn() -> bool) -> End {
-    let until = Instant::now() + timeout;
+    let begun = Instant::now();
     loop {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match waitid(WaitId::Pid(Pid::from_child(child)), options) {
@@ -74,7 +74,7 @@ fn wait(child: &Child, timeout: Duration, stop: &dyn Fn() -> bool) -> End {
         if stop() {
             return End::Stopped;
         }
-        if Instant::now() >= until {
+        if begun.elapsed() >= timeout {
             return End::TimedOut;
         }
         std::thread::sleep(POLL);
@@ -86,6 +86,7 @@ fn end_group(child: &Child) {
     let group = Pid::from_child(child);
     // An error means that there is no process left.
     let _ = kill_process_group(group, Signal::TERM);
-    wait(child, GRACE, &|| false);
+    // Not only for the shell, which can end before its children.
+    std::thread::sleep(GRACE);
     let _ = kill_process_group(group, Signal::KILL);
 }

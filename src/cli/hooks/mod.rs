@@ -247,13 +247,21 @@ pub(super) fn without_path(text: &str) -> String {
     format!("{scheme}://{host}/...")
 }
 
-/// Returns the command line for records, without the texts of hooks.
+/// Options whose values can contain a secret.
+pub(super) const HIDDEN_VALUES: [&str; 4] = [
+    "--header",
+    "--hook-start",
+    "--hook-success",
+    "--hook-failure",
+];
+
+/// Returns the command line for records, without the texts of hooks and headers.
 pub(super) fn without_hooks(arguments: impl Iterator<Item = String>) -> String {
     const HIDDEN: &str = "...";
     let mut hide_next = false;
     let shown = arguments.map(|argument| {
         let option = argument.split('=').next().unwrap_or_default();
-        let is_hook = ["--hook-start", "--hook-success", "--hook-failure"].contains(&option);
+        let is_hook = HIDDEN_VALUES.contains(&option);
         if std::mem::take(&mut hide_next) {
             return HIDDEN.to_owned();
         }

@@ -24,6 +24,10 @@ const MAX: u64 = 16 << 20;
 /// # Errors
 /// The file can't be read or written, or has metrics that are not lsnap's. It is unchanged then.
 pub(super) fn change(path: &Path, change: impl FnOnce(&mut Vec<Sample>)) -> Result<(), String> {
+    // The rename would replace a device (/dev/null), and a FIFO would be waited for.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(format!("{}: it is not a regular file", shown_path(path)));
+    }
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
     let directory = parent.unwrap_or_else(|| Path::new("."));
     let at = |path: &Path| {

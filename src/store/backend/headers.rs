@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Headers that lsnap sets itself.
-const RESERVED: [&str; 11] = [
+const RESERVED: [&str; 17] = [
     "authorization",
     "content-length",
     "host",
@@ -45,6 +45,13 @@ const RESERVED: [&str; 11] = [
     "if-none-match",
     "range",
     "transfer-encoding",
+    // only by the options: lsnap's documents and leases must not have them
+    "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-storage-class",
+    "x-goog-if-generation-match",
+    "x-goog-storage-class",
     "x-amz-content-sha256",
     "x-amz-copy-source",
     "x-amz-date",
@@ -304,7 +311,9 @@ fn checked(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), StoreEr
     let found = HeaderName::from_bytes(name.as_bytes());
     let found = found.map_err(|_| wrong("is not the name of a header"))?;
     if RESERVED.contains(&found.as_str()) {
-        return Err(wrong("is a header that lsnap sets itself"));
+        return Err(wrong(
+            "is a header that lsnap sets itself; use its option if there is one",
+        ));
     }
     let mut value =
         HeaderValue::from_str(value).map_err(|_| wrong("has a value that a header can't have"))?;

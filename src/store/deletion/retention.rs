@@ -279,7 +279,7 @@ pub(super) fn plan<'a>(
     Ok(plan)
 }
 
-/// Returns the finished backups of the chains that a policy keeps.
+/// Returns the backups, in any state, of the chains that a policy keeps.
 ///
 /// # Errors
 /// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy).
@@ -295,8 +295,7 @@ pub(crate) fn kept_backups(
         .iter()
         .filter(|group| kept.contains(&group.name))
         .flat_map(ChainGroup::members);
-    let finished = members.filter(|l| l.finished().is_some());
-    Ok(finished.map(|l| l.name.clone()).collect())
+    Ok(members.map(|l| l.name.clone()).collect())
 }
 
 impl Step<'_> {

@@ -153,6 +153,15 @@ impl Worker<'_> {
         let removal = self.removal(&backup.name);
         let ours = backup.state == ListedState::Unfinished && backup.claimed;
         if ours && self.options.lease.is_some() {
+            // A copy that is continued reads for hours what it has put before.
+            let one = std::slice::from_ref(&backup.name);
+            if let Some((name, reader)) = self.repository.reader_of(one)? {
+                return Err(StoreError::Deletion(DeletionFault::BeingRead {
+                    name,
+                    holder: Box::new(reader.holder),
+                    work: reader.work,
+                }));
+            }
             self.make_void(&backup.name)?;
             return Ok(removal.keep_void());
         }

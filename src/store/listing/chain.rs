@@ -18,6 +18,7 @@ use crate::store::listing::latest::newer_than;
 use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::listing::order::Order;
 use crate::store::listing::passed_over::PassedOver;
+use crate::store::listing::scope::may_be_base;
 use crate::store::objects::repository::Repository;
 use std::collections::HashMap;
 
@@ -159,6 +160,10 @@ impl Repository {
                 let manifest = self.manifest(&name)?;
                 same_server(&name, &manifest.server.uuid, server_uuid)?;
                 same_cluster(&name.base(), cluster)?;
+                let full = listed.iter().find(|l| l.name == name.base());
+                if full.is_some_and(|full| !may_be_base(&listed, full, cluster)) {
+                    return Err(other_cluster(&name.base(), cluster));
+                }
                 name
             }
             None => newest_full(&listed, of).ok_or_else(|| self.no_base(of, &listed))?,
@@ -269,7 +274,7 @@ fn newest_full(
     let order = Order::of(listed);
     let fits = |l: &Listed| {
         let of_it = l.finished().is_some_and(|s| s.server_uuid == server_uuid);
-        of_it && !l.name.is_incremental() && is_of_cluster(&l.name, cluster)
+        of_it && !l.name.is_incremental() && may_be_base(listed, l, cluster)
     };
     for found in order.disagreements(fits) {
         tracing::warn!("{found}");
@@ -415,10 +420,14 @@ fn same_cluster(name: &BackupName, wanted: Option<&str>) -> Result<(), StoreErro
     if is_of_cluster(name, wanted) {
         return Ok(());
     }
-    Err(StoreError::Base(BaseFault::OtherCluster {
+    Err(other_cluster(name, wanted))
+}
+
+fn other_cluster(name: &BackupName, wanted: Option<&str>) -> StoreError {
+    StoreError::Base(BaseFault::OtherCluster {
         name: name.clone(),
         expected: wanted.unwrap_or_default().to_owned(),
-    }))
+    })
 }
 
 fn there_are(listed: &[Listed]) -> String {

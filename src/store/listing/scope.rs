@@ -70,6 +70,21 @@ impl<'a> Clusters<'a> {
     }
 }
 
+/// Returns whether a backup can be the base of a backup of the cluster `wanted`. A name without a cluster counts only if
+/// its server has no backups of other clusters: a server that was cloned has the UUID of the original.
+pub(super) fn may_be_base(listed: &[Listed], backup: &Listed, wanted: Option<&str>) -> bool {
+    let Some(wanted) = wanted else {
+        return true;
+    };
+    let clusters = Clusters::of(listed);
+    match clusters.cluster(backup) {
+        Cluster::Named(found) => found == wanted,
+        Cluster::Unknown => true,
+        Cluster::Unnamed => any_summary(backup)
+            .is_none_or(|summary| !clusters.of_servers.contains_key(&*summary.server_uuid)),
+    }
+}
+
 /// Returns the summary of a backup in any state.
 fn any_summary(backup: &Listed) -> Option<&Summary> {
     backup.summary().or(backup.other_summary.as_deref())
