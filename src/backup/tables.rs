@@ -174,7 +174,7 @@ pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<St
         )
     });
     // First the tables that the backup lacks: the list is cut.
-    let all = engines::warnings(other_engines).into_iter();
+    let all = engines::warnings(other_engines);
     let all = all.chain(survey.differences.iter().filter_map(warning));
     let all: Vec<String> = all.chain(hidden).collect();
     let more = all.len().saturating_sub(NAMED);

@@ -143,6 +143,33 @@ fn the_next_restore_removes_only_the_entries_of_the_killed_one() {
     assert_eq!(left, ["mysql.ibd"]);
 }
 
+/// A killed restore had moved everything, the rest was done by hand, and a server ran on it: it is old content.
+#[test]
+fn entries_of_a_killed_restore_that_a_server_used_are_moved_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let datadir = dir.path().join("data");
+    std::fs::create_dir(&datadir).unwrap();
+    for name in ["ibdata1", "mysql.ibd", "auto.cnf"] {
+        std::fs::write(datadir.join(name), "live").unwrap();
+    }
+    let moved = ["ibdata1", "mysql.ibd"].map(|name| Moved::of(&datadir, name).unwrap().to_string());
+    let work = sibling(&datadir);
+    std::fs::create_dir(&work).unwrap();
+    let marker = format!("{OURS}\n{MOVING}\n{}", moved.concat());
+    std::fs::write(work.join(MARKER), marker).unwrap();
+    assert!(Target::begin(&datadir, KEPT_NOTHING).is_err());
+    let options = TargetOptions {
+        keep_failed: false,
+        move_aside: true,
+    };
+    let target = Target::begin(&datadir, options).unwrap();
+    fill(&target);
+    let place = target.hand_over().unwrap().unwrap();
+    for name in ["ibdata1", "mysql.ibd", "auto.cnf"] {
+        assert_eq!(std::fs::read(place.join(name)).unwrap(), b"live", "{name}");
+    }
+}
+
 /// Simulates a restore that was killed at any moment of removing, or creating, a work directory.
 #[test]
 fn the_next_restore_removes_the_files_of_a_killed_one() {

@@ -209,6 +209,26 @@ fn a_base_of_another_cluster_is_never_used() {
     assert_eq!(base("clone", None).unwrap(), clone.name);
 }
 
+/// A full backup without a cluster in its name, made by `consolidate --to-name` from the chain of the original.
+#[test]
+fn a_base_without_a_cluster_is_not_that_of_a_cloned_server() {
+    let (repository, _) = memory();
+    backup(&repository, &named("shop", 0), None, 100);
+    let monthly = BackupName::parse("monthly").unwrap();
+    backup(&repository, &monthly, None, 900);
+    let base = |cluster: &str, pinned: Option<&str>| {
+        let next = repository.next_base(SERVER, Some(cluster), pinned);
+        next.map(|next| next.base.name)
+    };
+    assert_eq!(base("shop", None).unwrap(), monthly);
+    assert!(base("clone", None).is_err());
+    assert!(base("clone", Some("monthly")).is_err());
+    // with backups of both, its cluster is not certain
+    let clone = backup(&repository, &named("clone", 90), None, 300);
+    assert_eq!(base("clone", None).unwrap(), clone.name);
+    assert_ne!(base("shop", None).unwrap(), monthly);
+}
+
 #[test]
 fn a_chain_that_is_pinned_meanwhile_is_not_deleted() {
     let (repository, store) = memory();
