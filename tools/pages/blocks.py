@@ -3,7 +3,8 @@ import re, subprocess
 
 # Languages of blocks that nothing is done with: figures, files of other programs, and outputs that no command of the page
 # prints (without the word `output`).
-OTHER = {"rust", "text"}
+# Drop-ins of units ("ini") are run by tools/first-day.
+OTHER = {"ini", "rust", "text"}
 HOOK = re.compile(r"<!-- docs-test: (.*?) -->", re.DOTALL)
 FENCE = re.compile(r"^```(.*)$")
 
