@@ -209,7 +209,8 @@ fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
     assert!(text.contains("\"encrypted_only\":true"), "{text}");
     std::fs::remove_file(&marker).unwrap();
     let words = ["the base is encrypted", "--key-file", "AES256"];
-    world.refused(sealed, &["--incremental"], &words);
+    let incremental = ["--incremental", "--cluster=a"];
+    world.refused(sealed, &incremental, &words);
 
     let other = world.room.path().join("other");
     std::fs::write(&other, KEY.replace("0f", "f0")).unwrap();
@@ -218,12 +219,13 @@ fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
         "--key-file",
         other.to_str().unwrap(),
         "--incremental",
+        "--cluster=a",
     ];
     world.refused(sealed, &other, &["another key"]);
 
     // Without a marker, a plain chain may be next to it, and can't become an encrypted one.
     let plain = world.backup(sealed, &["--cluster=p"]);
-    let on_plain = ["--incremental", "--base", &plain];
+    let on_plain = ["--incremental", "--cluster=p", "--base", &plain];
     let on_plain = [&world.seal()[..], &on_plain].concat();
     world.refused(sealed, &on_plain, &["the base is not encrypted"]);
     let key = world.open();

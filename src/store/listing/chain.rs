@@ -203,8 +203,8 @@ impl Repository {
                 server_uuid: server_uuid.to_owned(),
                 url: self.url().to_owned(),
                 hint: format!(
-                    "there is none of cluster {wanted}, but of cluster {found}; if {found} is this server and not one \
-                     that it was cloned from, set BackupOptions::cluster to {found}, otherwise"
+                    "there is none of cluster {wanted}, but of cluster {found}; if {found} is this server, and not one \
+                     that it was cloned from, set BackupOptions::cluster to {found}"
                 ),
             });
         }
