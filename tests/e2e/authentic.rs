@@ -279,7 +279,11 @@ fn exchanged(world: &World, sealed: &Path, full: &str, second: &str) {
     let forged = copy("whole backup");
     exchange((&plain, &plain_full), (&forged, full));
     world.all_refuse(&forged, full, &["it is not encrypted"]);
-    let incremental = [&world.seal()[..], &["--incremental", "--base", full]].concat();
+    let incremental = [
+        &world.seal()[..],
+        &["--incremental", "--cluster=a", "--base", full],
+    ]
+    .concat();
     let said = lsnap::try_backup(&world.server, &forged, &incremental);
     assert_ne!(said.code, 0, "{said:?}");
 
@@ -336,7 +340,11 @@ fn without_the_key(world: &World, sealed: &Path, full: &str, second: &str) {
             .join(format!("lsnap_summary.json.{:020}", 0));
         let kept = std::fs::read(&summary).unwrap();
         std::fs::remove_file(&summary).unwrap();
-        let on_it = [&world.seal()[..], &["--incremental", "--base", full]].concat();
+        let on_it = [
+            &world.seal()[..],
+            &["--incremental", "--cluster=a", "--base", full],
+        ]
+        .concat();
         let said = lsnap::try_backup(&world.server, sealed, &on_it);
         said.refused(code, &["a member that the base depends on"]);
         if words == "has no MAC" {

@@ -59,11 +59,13 @@ fn a_chain_under_load_becomes_a_full_backup() {
         journey.member();
     }
     let full = consolidate(&mut journey, 3, &[]);
-    let middle = consolidate(
-        &mut journey,
-        1,
-        &["--to-name", "middle-2020-01-01-00:00:00-full"],
+    // Of the same cluster: the part of the names before the time.
+    let cluster = journey.members[0].name.len() - "-2020-01-01-00:00:00-full".len();
+    let middle = format!(
+        "{}-2020-01-01-00:00:00-full",
+        &journey.members[0].name[..cluster]
     );
+    let middle = consolidate(&mut journey, 1, &["--to-name", &middle]);
     assert_ne!(journey.members[full].name, journey.members[middle].name);
 
     what_is_told(&journey, full);

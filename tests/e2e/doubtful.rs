@@ -74,7 +74,7 @@ fn clusters(world: &World) {
         lsnap::try_backup(&world.server, &world.repository, &arguments)
     };
     clone(&["--incremental"]).refused(14, &["none of cluster b, but of cluster a"]);
-    let of_a = world.latest("show", &[]).ok().json["name"].clone();
+    let of_a = world.latest("show", &[]).ok().json["backup"]["name"].clone();
     let based = ["--incremental", "--base", of_a.as_str().unwrap()];
     clone(&based).refused(14, &["not a backup of cluster b"]);
     let of_b = clone(&[]).member().name;
@@ -89,7 +89,7 @@ fn clusters(world: &World) {
     let plan = |cluster: &str| {
         let option = format!("--cluster={cluster}");
         let plan = world.restore("latest", &["--print-plan", &option]);
-        plan.ok().json["target"].clone()
+        plan.ok().json["backup"]["name"].clone()
     };
     assert_eq!((plan("a"), plan("b")), (of_a, of_b.as_str().into()));
     let none = world.latest("show", &["--cluster=c"]);
