@@ -59,13 +59,11 @@ fn a_chain_under_load_becomes_a_full_backup() {
         journey.member();
     }
     let full = consolidate(&mut journey, 3, &[]);
-    // Of the same cluster: the part of the names before the time.
-    let cluster = journey.members[0].name.len() - "-2020-01-01-00:00:00-full".len();
-    let middle = format!(
-        "{}-2020-01-01-00:00:00-full",
-        &journey.members[0].name[..cluster]
+    let middle = consolidate(
+        &mut journey,
+        1,
+        &["--to-name", "middle-2020-01-01-00:00:00-full"],
     );
-    let middle = consolidate(&mut journey, 1, &["--to-name", &middle]);
     assert_ne!(journey.members[full].name, journey.members[middle].name);
 
     what_is_told(&journey, full);
@@ -82,7 +80,12 @@ fn a_chain_under_load_becomes_a_full_backup() {
     let all = run("verify", &journey.repository(), &["--all", "--data"]).ok();
     assert_eq!(all.json["members"].as_array().unwrap().len(), 3);
     let mysqld = journey.source.program("mysqld");
+    // The part of the names before the time: the backup above is of another cluster.
+    let name = &journey.members[0].name;
+    let cluster = &name[..name.len() - "-2020-01-01-00:00:00-full".len()];
     let restore = [
+        "--cluster",
+        cluster,
         "--restore",
         "--mysqld",
         mysqld.to_str().unwrap(),

@@ -95,8 +95,9 @@ fn read_text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let file = std::fs::File::open(path)?;
     // The file names programs that lsnap runs: hooks, mysqld.
-    let mode = file.metadata()?.permissions().mode();
-    if mode & 0o002 != 0 {
+    let found = file.metadata()?;
+    let mode = found.permissions().mode();
+    if found.is_file() && mode & 0o002 != 0 {
         return Err(std::io::Error::other(format!(
             "every user can write to the file (mode {:o}); run `chmod o-w` on it",
             mode & 0o7777
