@@ -450,7 +450,7 @@ fn a_mount_point_is_given_to_a_number() {
          --mysqld '{3}' 2>&1 || echo \"code $?\"\n\
          {{ grep -v '^mysql:' /etc/passwd; echo mysql:x:4545:4545::/nonexistent:/bin/false; }} >'{4}/passwd'\n\
          chmod 0644 '{4}/passwd'\nmount --bind '{4}/passwd' /etc/passwd\nmkdir -m 1777 '{4}/tmp'\n\
-         TMPDIR='{4}/tmp' '{lsnap}' verify --restore --from '{1}' '{2}' --mysqld '{3}'",
+         TMPDIR='{4}/tmp' '{lsnap}' verify --verbose --restore --from '{1}' '{2}' --mysqld '{3}'",
         target.display(),
         lsnap::url(&repository),
         full.name,
