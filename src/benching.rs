@@ -77,7 +77,7 @@ pub fn merge_chain(
     })?;
     plain::make_directories(&plan, out)?;
     syncing::with_syncing(|syncing| {
-        pool.install(|| merge::merge(&fetcher, &plan, out, workers, syncing))
+        pool.install(|| merge::merge(&fetcher, &plan, out, workers, syncing, merge::Output::New))
     })?;
     Ok(counters.written())
 }

@@ -5,6 +5,8 @@
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
 /// The variables that a child inherits. All others are removed.
 const KEPT: [&str; 8] = [
     "PATH",
@@ -25,6 +27,51 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(kept(std::env::vars_os()));
     command
+}
+
+/// Variables that are for one process: those of systemd's protocols.
+const OWN: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+];
+
+/// Creates a command for this same program, as a job of the agent. It has the whole environment: the job reads its
+/// configuration and its credentials there, as the command of a person does.
+pub(crate) fn same_program(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for name in OWN {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The variable with the process id of the program without which this one must not go on.
+const PARENT: &str = "LSNAP_PARENT_PID";
+
+/// Makes a program of lsnap end with this process, also if this one is killed. The thread that starts it must live until
+/// it has ended: the kernel sends the signal when that thread ends (`PR_SET_PDEATHSIG(2const)`).
+pub(crate) fn tie(command: &mut Command) {
+    command.env(PARENT, std::process::id().to_string());
+}
+
+/// Makes this process end with the one that started it, if that one tied it. Called first in `main`.
+pub(crate) fn obey_tie() {
+    let Some(parent) = std::env::var(PARENT)
+        .ok()
+        .and_then(|text| text.parse::<i32>().ok())
+    else {
+        return;
+    };
+    // A kernel without it has no such signals; the process then ends when its pipes are closed.
+    let _unsupported = set_parent_process_death_signal(Some(Signal::TERM));
+    // The parent may have ended before.
+    if getppid().is_none_or(|found| found.as_raw_nonzero().get() != parent) {
+        std::process::exit(1);
+    }
 }
 
 fn kept(

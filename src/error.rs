@@ -9,7 +9,8 @@ use crate::copy::CopyError;
 use crate::error_kind::ErrorKind;
 use crate::manifest::ManifestError;
 use crate::reader::ReadError;
-use crate::restore::RestoreError;
+use crate::restore::prepare::PrepareError;
+use crate::restore::{BackError, RestoreError};
 use crate::server::ServerError;
 use crate::store::StoreError;
 use crate::verify::VerifyError;
@@ -25,6 +26,12 @@ pub enum Error {
     /// Error of a restore.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// Error of a step that prepares a backup in its directory.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// Error of placing a prepared backup in a data directory.
+    #[error(transparent)]
+    Back(#[from] BackError),
     /// Error of a verification.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -67,6 +74,8 @@ impl Error {
         match self {
             Self::Backup(error) => error.kind(),
             Self::Restore(error) => error.kind(),
+            Self::Prepare(error) => error.kind(),
+            Self::Back(error) => error.kind(),
             Self::Verify(error) => error.kind(),
             Self::Consolidate(error) => error.kind(),
             Self::Copy(error) => error.kind(),
@@ -85,5 +94,28 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.kind().is_retryable()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancelled;
+    use crate::progress::Silent;
+    use crate::restore::prepare::{PrepareOptions, prepare};
+
+    #[test]
+    fn steps_under_the_old_names_are_jobs_too() {
+        fn steps() -> Result<(), Error> {
+            prepare(&PrepareOptions::new("/nonexistent"), &Silent)?;
+            Ok(())
+        }
+        fn placed() -> Result<(), Error> {
+            Err(BackError::from(Cancelled))?
+        }
+        let error = steps().unwrap_err();
+        assert!(matches!(error, Error::Prepare(_)), "{error:?}");
+        assert!(error.to_string().contains("/nonexistent"), "{error}");
+        assert_eq!(placed().unwrap_err().kind(), ErrorKind::Interrupted);
     }
 }

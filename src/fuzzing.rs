@@ -4,7 +4,7 @@
 use crate::store::StoreError;
 use bytes::Bytes;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Returns the GTIDs of the events of a binary log (without its first four bytes): the set as text,
 /// and whether some can't be parsed.
@@ -26,6 +26,19 @@ pub fn extracted_name(
     absolute: bool,
 ) -> Result<Vec<&str>, crate::archive::ArchiveError> {
     crate::archive::root::components(name, absolute).map(|(_, parts)| parts)
+}
+
+/// Returns the places of tablespaces in an `xtrabackup_tablespaces`: `None` for each that is refused. `backup` is the
+/// directory of the backup.
+///
+/// # Errors
+/// The text is not such a file.
+pub fn external_places(
+    text: &str,
+    datadir: &Path,
+    backup: &Path,
+) -> Result<Vec<Option<PathBuf>>, String> {
+    crate::restore::external_places(text, datadir, backup)
 }
 
 /// Returns the directory of a repository URL.

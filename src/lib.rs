@@ -74,6 +74,8 @@
 //! | `reader` | the files of a chain: fetched, unwrapped, and checked against the manifest |
 //! | [`mod@backup`], [`restore`] | the two jobs |
 //! | [`mod@verify`], [`mod@consolidate`], [`mod@copy`] | checks of backups; full backups made from chains; copies to another repository |
+//! | `metrics` | metrics for Prometheus |
+//! | `agent` | the daemon: schedules, jobs, HTTP |
 //! | `cli` | the program |
 //! | `compat` | the program under the names of xtrabackup's programs |
 
@@ -82,6 +84,8 @@
 // `print!` panics if the pipe is closed; `cli::output` doesn't.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+#[cfg(feature = "cli")]
+mod agent;
 pub mod archive;
 #[cfg(feature = "jobs")]
 pub mod backup;
@@ -124,6 +128,8 @@ mod locked;
 pub mod manifest;
 #[doc(hidden)]
 pub mod mem;
+#[cfg(feature = "cli")]
+mod metrics;
 #[cfg(feature = "repository")]
 mod named_certificate;
 #[doc(hidden)]
@@ -132,6 +138,8 @@ pub mod progress;
 #[doc(hidden)]
 #[cfg(feature = "jobs")]
 pub mod reader;
+#[cfg(test)]
+mod reference_file;
 #[cfg(feature = "jobs")]
 pub mod restore;
 #[cfg(feature = "jobs")]

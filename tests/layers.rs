@@ -15,6 +15,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("mem", &[]),
     ("pace", &[]),
     ("counted", &[]),
+    // for tests only
+    ("reference_file", &[]),
     ("error_kind", &[]),
     ("locked", &[]),
     ("cancel", &[]),
@@ -113,6 +115,8 @@ const MAY: &[(&str, &[&str])] = &[
             "verify",
             "consolidate",
             "copy",
+            // only its tests
+            "progress",
         ],
     ),
     // entry points of the benchmarks; not imported by any layer
@@ -140,10 +144,30 @@ const MAY: &[(&str, &[&str])] = &[
         ],
     ),
     // entry points of the fuzzer; not imported by any layer
-    ("fuzzing", &["archive", "backup", "manifest", "store"]),
+    (
+        "fuzzing",
+        &["archive", "backup", "manifest", "restore", "store"],
+    ),
+    ("metrics", &["manifest", "store"]),
+    (
+        "agent",
+        &[
+            "metrics",
+            "shown",
+            "secret_file",
+            "child",
+            "xbstream",
+            "manifest",
+            "store",
+            "server",
+            "progress",
+        ],
+    ),
     (
         "cli",
         &[
+            "agent",
+            "metrics",
             "mem",
             "shown",
             "secret_file",
@@ -171,11 +195,16 @@ const MAY: &[(&str, &[&str])] = &[
         &[
             "shown",
             "secret_file",
+            "child",
+            "innodb",
             "codec",
             "archive",
             "backup",
+            "restore",
             "server",
             "manifest",
+            "store",
+            "cloud",
             "progress",
             "cli",
         ],
@@ -183,7 +212,13 @@ const MAY: &[(&str, &[&str])] = &[
 ];
 
 /// Layers that every layer may import.
-const EVERYWHERE: &[&str] = &["counted", "error_kind", "locked", "cancel"];
+const EVERYWHERE: &[&str] = &[
+    "counted",
+    "error_kind",
+    "locked",
+    "cancel",
+    "reference_file",
+];
 
 /// Layers of formats, without I/O.
 const PURE: &[&str] = &["innodb", "xbstream", "delta", "codec", "manifest"];

@@ -22,6 +22,8 @@ mod outages;
 mod retries;
 #[path = "stores/strange.rs"]
 mod strange;
+#[path = "stores/xbcloud.rs"]
+mod xbcloud;
 
 use common::{proxy, servers};
 use servers::Kind;

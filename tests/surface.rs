@@ -37,7 +37,9 @@ fn parsed(file: &Path) -> Option<Rc<Vec<Item>>> {
     PARSED.with_borrow_mut(|all| {
         let parse = || {
             let text = fs::read_to_string(file).ok()?;
-            Some(Rc::new(syn::parse_file(&text).unwrap().items))
+            let parsed = syn::parse_file(&text);
+            let parsed = parsed.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            Some(Rc::new(parsed.items))
         };
         all.entry(file.to_owned()).or_insert_with(parse).clone()
     })
@@ -239,7 +241,10 @@ impl Surface {
         let mut files = Vec::new();
         sources(&root().join(&module[0]), &mut files);
         files.push(root().join(&module[0]).with_extension("rs"));
-        for items in files.iter().filter_map(|file| parsed(file)) {
+        let sources = files
+            .iter()
+            .filter(|file| file.extension().is_some_and(|end| end == "rs"));
+        for items in sources.filter_map(|file| parsed(file)) {
             for item in &*items {
                 let Item::Impl(ItemImpl {
                     trait_: None,

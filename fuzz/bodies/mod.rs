@@ -64,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     target("innodb", innodb::pages, 16384, &["pages"]),
     target("redo", innodb::redo, 8192, &["redo"]),
     target("checkpoints", text::checkpoints, 4096, &["checkpoints"]),
+    target("tablespaces", text::tablespaces, 4096, &["tablespaces"]),
 ];
 
 /// The memory limit of a body: this many bytes, plus [`FACTOR`] times its input.

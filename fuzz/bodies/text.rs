@@ -1,7 +1,7 @@
 //! Short texts: names, URLs, option files, version texts of programs and servers.
 
 use lsnap::codec::suffixes;
-use lsnap::fuzzing::{extracted_name, repository_directory};
+use lsnap::fuzzing::{external_places, extracted_name, repository_directory};
 use lsnap::manifest::{BackupName, Checkpoints, check_path, object_name, split_object_name};
 use lsnap::restore::{Release, parse_mysqld, parse_xtrabackup};
 use lsnap::server::{LogStatus, OptionFiles, Version};
@@ -120,5 +120,38 @@ pub fn checkpoints(data: &[u8]) {
     if let Ok(found) = Checkpoints::parse(data) {
         let text = found.to_string();
         assert_eq!(Checkpoints::parse(text.as_bytes()), Ok(found), "{text}");
+    }
+}
+
+/// Parses an `xtrabackup_tablespaces` file: every place that is accepted is that of a tablespace file, and outside of the
+/// backup; a relative one is in the data directory.
+pub fn tablespaces(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (datadir, backup) = (Path::new("/data"), Path::new("/backup"));
+    let Ok(places) = external_places(text, datadir, backup) else {
+        return;
+    };
+    for place in places.into_iter().flatten() {
+        assert!(
+            place.is_absolute() && !place.starts_with(backup),
+            "{place:?}"
+        );
+        assert_eq!(place.extension(), Some("ibd".as_ref()));
+        let mut parts = place.components();
+        assert!(
+            parts.all(|part| !matches!(part, Component::ParentDir | Component::CurDir)),
+            "{place:?}"
+        );
+        let text = place.to_string_lossy();
+        if text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/._-#".contains(&byte))
+        {
+            let again = format!(r#"{{"external_tablespaces":[{{"file_name":"{text}"}}]}}"#);
+            let again = external_places(&again, datadir, backup);
+            assert_eq!(again, Ok(vec![Some(place)]));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Writes files into streams.
 
 use super::error::{ArchiveError, io};
+use super::options::OnFile;
 use crate::cancel::Cancel;
 use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
@@ -26,6 +27,8 @@ pub struct CreateOptions {
     pub parallel: usize,
     /// Allow absolute paths and `..` in the stream.
     pub absolute_names: bool,
+    /// Called with the path of each file, before it is read.
+    pub on_file: Option<OnFile>,
     /// Cancels the job. The streams then end within a chunk.
     pub cancel: Cancel,
 }
@@ -38,6 +41,7 @@ impl CreateOptions {
             directory: directory.into(),
             parallel: 1,
             absolute_names: false,
+            on_file: None,
             cancel: Cancel::new(),
         }
     }
@@ -72,6 +76,9 @@ pub fn create<W: Write + Send>(
         let Some(path) = files.get(number) else {
             return Ok(false);
         };
+        if let Some(on_file) = &options.on_file {
+            on_file.call(&path.to_string_lossy());
+        }
         let output = &outputs[number % outputs.len()];
         report.bytes += put(path, output, options, &ended, progress)?;
         report.files += 1;

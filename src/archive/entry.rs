@@ -25,6 +25,9 @@ pub(super) struct Whole {
 /// A file between its first chunk and its end.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Its path in the stream.
+    path: String,
+    /// The name under which it is written.
     name: String,
     state: Mutex<State>,
     file: Mutex<Option<Arc<File>>>,
@@ -43,8 +46,14 @@ struct State {
 }
 
 impl Entry {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new(path: &str) -> Self {
+        Self::named(path, path)
+    }
+
+    /// Creates an entry for a file that is written under another name.
+    pub(super) fn named(path: &str, name: &str) -> Self {
         Self {
+            path: path.to_owned(),
             name: name.to_owned(),
             state: Mutex::default(),
             file: Mutex::default(),
@@ -64,6 +73,10 @@ impl Entry {
     pub(super) fn seek(&self, offset: u64) -> Result<(), ArchiveError> {
         let added = self.lock().track.seek(offset);
         added.map_err(|what| self.wrong(what))
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     pub(super) fn name(&self) -> &str {

@@ -1,7 +1,7 @@
 //! The end of files and of an extraction: incomplete files are removed, the others are synced.
 
 use super::entry::Whole;
-use super::error::ArchiveError;
+use super::error::{ArchiveError, io};
 use super::options::ExtractReport;
 use super::shared::{File, Shared};
 use super::unsynced::Unsynced;
@@ -36,6 +36,21 @@ impl Shared {
         synced.map_err(|_| ArchiveError::Panicked("syncs files"))
     }
 
+    /// Gives the last file its name, now that all others are on the disk.
+    fn show_last(&self) -> Result<(), ArchiveError> {
+        let Some(last) = &self.options.last else {
+            return Ok(());
+        };
+        let written = self.options.written(last);
+        let is_there = self.lock().whole.contains(&*written);
+        if self.has_failed() || self.options.cancel.is_cancelled() || !is_there {
+            return Ok(());
+        }
+        self.root.rename(&written, last, false)?;
+        let root = self.root.directory("")?;
+        root.sync_all().map_err(io("sync", &self.root.shown("")))
+    }
+
     /// Waits for the threads of single files, removes incomplete files, and syncs the others.
     pub(super) fn finish(&self) -> Result<ExtractReport, ArchiveError> {
         let mut state = self.lock();
@@ -53,7 +68,7 @@ impl Shared {
         report.ignored_chunks = self.ignored.load(Ordering::Relaxed);
         let incomplete = self.remove(open);
         if incomplete.is_none()
-            && let Err(error) = self.reach_the_disk()
+            && let Err(error) = self.reach_the_disk().and_then(|()| self.show_last())
         {
             self.fail(error);
         }
@@ -84,7 +99,7 @@ impl Shared {
                             what,
                         });
                     }
-                    entry.is_made().then_some(path)
+                    entry.is_made().then(|| entry.name().to_owned())
                 }
                 File::Unwrapped { made, .. } => made,
             };

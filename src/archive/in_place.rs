@@ -40,6 +40,18 @@ pub enum Layer {
     Compression,
     /// `.xbcrypt`.
     Encryption(Key),
+    /// All of them. A file that is compressed and encrypted is unwrapped at once: no file in between is
+    /// written.
+    All(Key),
+}
+
+impl Layer {
+    const fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Compression => None,
+            Self::Encryption(key) | Self::All(key) => Some(key),
+        }
+    }
 }
 
 /// How files are unwrapped in place.
@@ -238,13 +250,13 @@ impl<'a> Original<'a> {
             fault: None,
         };
         let result = {
-            let mut reader: Box<dyn Read + '_> = match (&self.work.options.layer, self.job.format) {
-                (Layer::Encryption(key), _) => {
-                    Box::new(xbcrypt::Reader::new(&mut source, key.clone()))
-                }
-                (_, Some(format)) => Box::new(Decompressor::new(format, &mut source)),
-                (_, None) => Box::new(&mut source),
-            };
+            let mut reader: Box<dyn Read + '_> = Box::new(&mut source);
+            if let Some(key) = self.work.options.layer.key().filter(|_| self.job.encrypted) {
+                reader = Box::new(xbcrypt::Reader::new(reader, key.clone()));
+            }
+            if let Some(format) = self.job.format {
+                reader = Box::new(Decompressor::new(format, reader));
+            }
             consume(&mut reader)
         };
         // An I/O error or a cancellation is not damage of the file.

@@ -51,5 +51,5 @@ pub(crate) use extract::Extraction;
 pub use in_place::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
 pub use input::Input;
 pub use list::{ListOptions, ListReport, Listed, list};
-pub use options::{ExtractOptions, ExtractReport};
+pub use options::{ExtractOptions, ExtractReport, OnFile, PART};
 pub use streams::extract;

@@ -2,8 +2,14 @@
 
 use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The suffix of the file [`ExtractOptions::last`] while the extraction is not complete.
+pub const PART: &str = ".part";
 
 /// How to extract a stream.
 #[derive(Debug, Clone)]
@@ -23,8 +29,34 @@ pub struct ExtractOptions {
     pub absolute_names: bool,
     /// Extract only these paths of the stream, all of which it must have; `None` for all files.
     pub only: Option<HashSet<String>>,
+    /// Called with the path of each file, when its first chunk was read.
+    pub on_file: Option<OnFile>,
+    /// The file of the stream by which readers take the directory for complete. It has the suffix
+    /// [`PART`] until all other files are on the disk.
+    pub last: Option<String>,
     /// Cancels the job. Incomplete files are removed.
     pub cancel: Cancel,
+}
+
+/// A function that is called with the paths of files, from several threads.
+#[derive(Clone)]
+pub struct OnFile(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl OnFile {
+    /// Creates one.
+    pub fn new(call: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(call))
+    }
+
+    pub(super) fn call(&self, path: &str) {
+        (self.0)(path);
+    }
+}
+
+impl fmt::Debug for OnFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnFile").finish_non_exhaustive()
+    }
 }
 
 impl ExtractOptions {
@@ -39,7 +71,20 @@ impl ExtractOptions {
             key: None,
             absolute_names: false,
             only: None,
+            on_file: None,
+            last: None,
             cancel: Cancel::new(),
+        }
+    }
+}
+
+impl ExtractOptions {
+    /// Returns the name under which a file is written that is not unwrapped.
+    pub(super) fn written<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        if self.last.as_deref() == Some(path) {
+            Cow::Owned(format!("{path}{PART}"))
+        } else {
+            Cow::Borrowed(path)
         }
     }
 }

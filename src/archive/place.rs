@@ -109,12 +109,15 @@ impl Shared {
             _ => {}
         }
         let (name, layers) = self.layers(path)?;
-        if state.whole.contains(name) {
+        if state.whole.contains(&*self.options.written(name)) {
             let path = path.to_owned();
             return Err(ArchiveError::Ended { path });
         }
+        if let Some(on_file) = &self.options.on_file {
+            on_file.call(path);
+        }
         if !layers.any() {
-            let entry = Arc::new(Entry::new(path));
+            let entry = Arc::new(Entry::named(path, &self.options.written(path)));
             entry.expect(end, range)?;
             state
                 .open

@@ -159,7 +159,7 @@ impl Shared {
                 .and_then(|(chunk, permit)| Ok((entry.apply(&self.root, chunk)?, permit))),
         };
         match applied {
-            Ok((Some(whole), _permit)) => self.finished(entry.name(), entry.name(), whole),
+            Ok((Some(whole), _permit)) => self.finished(entry.path(), entry.name(), whole),
             Ok((None, _permit)) => {}
             Err(error) => self.fail(error),
         }

@@ -219,6 +219,36 @@ fn existing_files_are_not_changed() {
 
 /// Percona's xbstream has no such option; mbstream accepts the names, and extracts everything.
 #[test]
+fn the_last_file_has_its_name_only_if_all_are_complete() {
+    let mut w = writer();
+    for name in ["marker", "a"] {
+        w.payload(name, 0, name.as_bytes()).unwrap();
+        w.end(name).unwrap();
+    }
+    w.payload("b", 0, b"b").unwrap();
+    let cut_off = w.into_inner();
+    let whole = [cut_off.clone(), xbstream::end_chunk("b").unwrap().to_vec()].concat();
+    let run = |stream: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = ExtractOptions::new(dir.path());
+        options.last = Some("marker".to_owned());
+        let result = extract(input(stream), options, &Silent);
+        (
+            result.is_ok(),
+            tree(dir.path()).into_keys().collect::<Vec<_>>(),
+        )
+    };
+    let names = |names: &[&str]| {
+        names
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(run(&whole), (true, names(&["a", "b", "marker"])));
+    assert_eq!(run(&cut_off), (false, names(&["a", "marker.part"])));
+}
+
+#[test]
 fn a_requested_file_that_is_missing_is_an_error_with_its_path() {
     let mut w = writer();
     for name in ["a", "b", "c.zst"] {

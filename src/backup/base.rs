@@ -3,9 +3,11 @@
 
 use super::error::BackupError;
 use super::redo_files::{RedoFiles, StartPoint};
-use super::session::Session;
+use super::session::{Base, Session};
+use crate::cancel::Cancel;
+use crate::innodb::Lsn;
 use crate::manifest::{BackupName, Manifest};
-use crate::server::{Identity, Server};
+use crate::server::{ConnectOptions, Identity, Server};
 use crate::store::StoreError;
 use crate::store::UploadFault;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,7 +20,7 @@ const MOST_NAMES: u32 = 200;
 /// Reserves a name by means of `take`. Names have a resolution of one second and sort by time: if a
 /// name is taken, the function waits for the next second.
 pub(super) fn reserve_name<T>(
-    base: Option<&Manifest>,
+    base: Option<&Base>,
     cluster: &str,
     take: impl Fn(&BackupName) -> Result<T, StoreError>,
 ) -> Result<(DateTime<Utc>, T), BackupError> {
@@ -28,7 +30,8 @@ pub(super) fn reserve_name<T>(
         let wanted = earliest.map_or(now, |earliest| now.max(earliest));
         let name = match base {
             None => BackupName::full(cluster, wanted),
-            Some(base) => BackupName::incremental(&base.name, cluster, wanted),
+            Some(Base::Backup(base)) => BackupName::incremental(&base.name, cluster, wanted),
+            Some(Base::Lsn(_)) => BackupName::incremental_alone(cluster, wanted),
         }
         .map_err(StoreError::from)?;
         let taken = match take(&name) {
@@ -97,6 +100,58 @@ pub(super) fn refusal(base: &Manifest, reason: String) -> BackupError {
     }
 }
 
+/// Checks an LSN that is the only fact about the base. It becomes the `from_lsn` of this backup, which must not be
+/// above its `to_lsn`.
+fn check_lsn(lsn: Lsn, start: &StartPoint) -> Result<(), BackupError> {
+    let checkpoint = start.checkpoint.lsn();
+    if checkpoint < lsn {
+        return Err(BackupError::LsnAhead { lsn, checkpoint });
+    }
+    Ok(())
+}
+
+/// Checks that a base is of this server, and of its present redo log: else the LSNs of the two can't be compared.
+fn same_origin(base: &Manifest, server_uuid: &str, log_uuid: u32) -> Result<(), BackupError> {
+    if base.server.uuid != server_uuid {
+        return Err(refusal(
+            base,
+            format!(
+                "it is a backup of server {}, this one is {server_uuid}",
+                base.server.uuid
+            ),
+        ));
+    }
+    if base.server.redo_log_uuid != log_uuid {
+        return Err(refusal(
+            base,
+            format!(
+                "the server's redo log was created again since the base (log uuid {log_uuid:08x}, the base has {:08x}), for \
+                 example by a restore or an upgrade: LSNs of the two can't be compared",
+                base.server.redo_log_uuid
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks that a base of which only the LSN is used is a backup of this server, and of its present redo log.
+///
+/// # Errors
+/// [`BackupError::BaseUnusable`]; an error of the server, or of its redo log.
+pub fn check_origin(
+    connect: &ConnectOptions,
+    cancel: &Cancel,
+    base: &Manifest,
+) -> Result<(), BackupError> {
+    let mut server = Server::connect_until(connect, cancel)?;
+    let identity = server.identity()?;
+    let variables = server.variables()?;
+    let home = &variables.innodb_log_group_home_dir;
+    let redo = variables.datadir.join(home).join("#innodb_redo");
+    let start = RedoFiles::open(&redo)?.start_point()?;
+    same_origin(base, &identity.server_uuid, start.file.log_uuid)
+}
+
 impl Session<'_> {
     pub(super) fn check_base(
         &self,
@@ -104,23 +159,13 @@ impl Session<'_> {
         files: &RedoFiles,
         start: &StartPoint,
     ) -> Result<(), BackupError> {
-        let Some(base) = &self.base else {
-            return Ok(());
+        let base = match &self.base {
+            None => return Ok(()),
+            Some(Base::Lsn(lsn)) => return check_lsn(*lsn, start),
+            Some(Base::Backup(base)) => base,
         };
         let refuse = |reason: String| Err(refusal(base, reason));
-        if base.server.uuid != self.identity.server_uuid {
-            return refuse(format!(
-                "it is a backup of server {}, this one is {}",
-                base.server.uuid, self.identity.server_uuid
-            ));
-        }
-        if base.server.redo_log_uuid != start.file.log_uuid {
-            return refuse(format!(
-                "the server's redo log was created again since the base (log uuid {:08x}, the base has {:08x}), for example \
-                 by a restore or an upgrade: LSNs of the two can't be compared",
-                start.file.log_uuid, base.server.redo_log_uuid
-            ));
-        }
+        same_origin(base, &self.identity.server_uuid, start.file.log_uuid)?;
         let now = server.current_lsn()?;
         if now < base.lsn.last_lsn {
             return refuse(format!(
@@ -164,5 +209,25 @@ impl Session<'_> {
                  or RESET BINARY LOGS AND GTIDS (RESET MASTER) was run since then"
             ),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_of_another_server_or_redo_log_is_refused() {
+        let mut base = Manifest::blank(BackupName::unnamed());
+        base.server.uuid = "u1".to_owned();
+        base.server.redo_log_uuid = 7;
+        assert!(same_origin(&base, "u1", 7).is_ok());
+        for (uuid, log, words) in [
+            ("u2", 7, "it is a backup of server u1, this one is u2"),
+            ("u1", 8, "(log uuid 00000008, the base has 00000007)"),
+        ] {
+            let error = same_origin(&base, uuid, log).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

@@ -5,14 +5,14 @@ use super::base::{check_datadir, reserve_name};
 use super::due::{Due, FullWhen, unusable};
 use super::error::BackupError;
 use super::options::{BackupOptions, BaseChoice};
-use super::session::{Session, newer};
+use super::session::{Base, Session, newer};
 use super::sink::Sink;
-use super::{inherit, object_size, tracked};
+use super::{inherit, object_size, partial, tracked};
 use crate::codec::Compression;
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, Server, Variables};
-use crate::store::{LatestOf, NextBase, PassedOver, Repository, Upload};
+use crate::store::{LatestOf, NextBase, PassedOver, Repository, SlotClaim, Upload};
 use chrono::{DateTime, Utc};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -59,12 +59,25 @@ impl<'a> Session<'a> {
         // Checked early, so that an error does not occur while the lock is held.
         object_size::check(options)?;
         options.priority.check()?;
+        let filter = partial::Filter::of(options)?;
+        if filter.is_some_and(|filter| filter.includes()) && matches!(target, Target::Repository(_))
+        {
+            return Err(BackupError::PartialInRepository);
+        }
+        if let (Target::Repository(_), Choice::Base(BaseChoice::Lsn(lsn))) = (target, choice) {
+            return Err(BackupError::LsnInRepository { lsn: *lsn });
+        }
         // Before the connection to the server: the error may be about a missing option.
         let encrypted_only = match target {
             Target::Repository(repo) => inherit::guard(repo, options)?,
             Target::Streams(_) => false,
         };
         let (mut server, identity, variables) = checked_server(options)?;
+        if options.galera_info && !server.has_galera()? {
+            progress.note(
+                "the server does not support Galera replication: xtrabackup_galera_info is not written",
+            );
+        }
         let (found, why) = find_base(
             bases,
             choice,
@@ -76,6 +89,10 @@ impl<'a> Session<'a> {
         }
         let (base, passed_over) = checked_base(found, options, progress)?;
         let compression = inherit::compression(base.as_ref(), options)?;
+        let base = match choice {
+            Choice::Base(BaseChoice::Lsn(lsn)) => Some(Base::Lsn(*lsn)),
+            _ => base.map(|base| Base::Backup(Box::new(base))),
+        };
         if let Target::Repository(repo) = target {
             // Checked early, so that an error does not occur while the lock is held.
             repo.reach()?;
@@ -185,7 +202,7 @@ struct Named {
 
 fn open_target(
     target: Target<'_>,
-    base: Option<&Manifest>,
+    base: Option<&Base>,
     cluster: &str,
     compression: Option<Compression>,
     options: &BackupOptions,
@@ -206,7 +223,8 @@ fn open_target(
         Target::Repository(repo) => {
             let begin = |name: &BackupName| repo.begin(name, options.uploads);
             let (started, upload) = reserve_name(base, cluster, begin)?;
-            enter_chain(&upload, base, options)?;
+            enter_slot(&upload, options)?;
+            enter_chain(&upload, base.and_then(Base::manifest), options)?;
             Ok(Named {
                 started,
                 name: upload.name().clone(),
@@ -225,6 +243,22 @@ fn stop_appliers(
         return Ok(None);
     };
     StoppedAppliers::stop(server, &options.connect, limit, &options.cancel).map(Some)
+}
+
+/// Makes the upload the backup of a slot, if there is one.
+fn enter_slot(upload: &Upload, options: &BackupOptions) -> Result<(), BackupError> {
+    let Some(token) = &options.slot_token else {
+        return Ok(());
+    };
+    let run = options.scheduled.as_ref();
+    let claim = run.and_then(|run| {
+        Some(SlotClaim {
+            schedule: run.schedule.clone(),
+            slot: run.slot?,
+            token: token.clone(),
+        })
+    });
+    claim.map_or(Ok(()), |claim| Ok(upload.for_slot(claim)?))
 }
 
 /// Acquires the lease of the chain, so that no other backup appends to it. A full backup starts its
@@ -259,6 +293,7 @@ fn find_base(
             return Ok((None, (!reason.is_empty()).then(|| reason.to_owned())));
         }
         Choice::Due(when) => return due_base(bases, when, of),
+        Choice::Base(BaseChoice::Lsn(_)) => return Ok((None, None)),
         Choice::Base(BaseChoice::Given(manifest)) => {
             let given = NextBase {
                 before: Vec::new(),

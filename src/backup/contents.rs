@@ -50,7 +50,8 @@ impl Session<'_> {
         })?;
         self.progress.phase(Phase::DataCopied, None);
         self.options.cancel.check()?;
-        let mut tables_since = self.lock_tables(server)?;
+        let galera = self.options.galera_info && server.has_galera()?;
+        let mut tables_since = self.lock_tables(server, galera, &live)?;
         let live = self.copy_live(live)?;
         let mut plain: Vec<CopiedFile> = settled.into_iter().chain(live).collect();
         plain.sort();
@@ -59,6 +60,7 @@ impl Session<'_> {
         }
         spool.hold();
         let position = self.position(server, &mut tables_since)?;
+        let galera = galera.then(|| server.galera_state()).transpose()?;
         self.start_appliers()?;
         let Position {
             status,
@@ -79,6 +81,7 @@ impl Session<'_> {
             binlog_digest,
             status,
             replica,
+            galera,
             throttle,
         };
         Ok(LockedContents {
@@ -95,9 +98,10 @@ impl Session<'_> {
         known: &[TablespaceRow],
         start: &StartPoint,
     ) -> Result<(Vec<SpaceToCopy>, Vec<PlainFile>, Found), BackupError> {
-        let other_engines = self.tables_elsewhere(server)?;
-        let mut survey = self.survey(server, known)?;
-        let warnings = tables::warnings(&survey, &other_engines);
+        let (mut survey, filtered) = self.survey(server, known)?;
+        let other_engines = self.tables_elsewhere(server, &survey)?;
+        let mut warnings = tables::warnings(&survey, &other_engines);
+        warnings.extend(filtered.warnings.iter().cloned());
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
@@ -106,7 +110,7 @@ impl Session<'_> {
         self.refuse_schemas_named_like_metadata(&survey)?;
         log_tables::check(&survey)?;
         let pages_of_base = self.check_pages_of_base(&survey, start)?;
-        let dictionary = tables::dictionary(&survey, &other_engines, datadir);
+        let dictionary = tables::dictionary(&survey, &other_engines, &filtered, datadir);
         let Survey {
             tablespaces,
             plain,
@@ -114,7 +118,7 @@ impl Session<'_> {
             left_out,
             ..
         } = survey;
-        let mut spaces = spaces::to_copy(tablespaces, self.base.as_ref().zip(self.floor()));
+        let mut spaces = spaces::to_copy(tablespaces, self.base_manifest(), self.floor());
         let tracking = self.changed_pages(server, &mut spaces)?;
         let found = Found {
             schemas,
@@ -128,15 +132,25 @@ impl Session<'_> {
     }
 
     /// Locks tables if the position would be wrong otherwise. Returns when they were locked.
-    fn lock_tables(&self, server: &mut Server) -> Result<Option<Instant>, BackupError> {
+    fn lock_tables(
+        &self,
+        server: &mut Server,
+        galera: bool,
+        live: &[PlainFile],
+    ) -> Result<Option<Instant>, BackupError> {
+        // The server's list may lack tables that the account has no privilege on. Files are created only by DDL, which
+        // the instance lock blocks since before the survey.
+        let other_engines = live.iter().any(plain::has_rows) || server.has_non_innodb_tables()?;
         // An encrypted redo block can't be cut at an LSN without the key: the lock keeps commits
         // out of the rest of the last block. The variables are read again, because encryption can
         // be switched on at any time.
-        if !server.variables()?.redo_log_encrypt && !server.has_non_innodb_tables()? {
+        // The state of a Galera cluster is not in `log_status`.
+        if !other_engines && !galera && !server.variables()?.redo_log_encrypt {
             return Ok(None);
         }
         self.progress.note(
-            "tables are locked: there are tables of other engines, or the redo log is encrypted",
+            "tables are locked: there are tables of other engines, the redo log is encrypted, or the state of a Galera \
+             cluster is needed",
         );
         server.lock_tables(self.options.lock_timeout)?;
         let since = Instant::now();

@@ -20,6 +20,8 @@ pub(super) struct Contents {
     pub binlog_digest: Option<String>,
     pub status: LogStatus,
     pub replica: Option<ReplicaPosition>,
+    /// The state of the Galera cluster.
+    pub galera: Option<String>,
     pub throttle: Option<ThrottleReport>,
 }
 

@@ -27,10 +27,18 @@ pub(super) enum Due {
 /// continued; otherwise the error. A damaged chain is logged as a warning.
 pub(super) fn unusable(error: BackupError) -> Result<String, BackupError> {
     match error {
-        BackupError::Store(StoreError::Base(BaseFault::NoBase { .. })) => Ok(
-            "no base: the repository has no finished full backup of this server and cluster"
-                .to_owned(),
-        ),
+        BackupError::Store(StoreError::Base(BaseFault::NoBase {
+            ref other_cluster, ..
+        })) => {
+            // The name of the host, from which the cluster is taken if it isn't set, may have changed.
+            if other_cluster.is_some() {
+                tracing::warn!("a full backup is made: {error}");
+            }
+            Ok(
+                "no base: the repository has no finished full backup of this server and cluster"
+                    .to_owned(),
+            )
+        }
         BackupError::Store(StoreError::BrokenChain { .. } | StoreError::Gap { .. }) => {
             tracing::warn!("a full backup is made because the chain can't be continued: {error}");
             Ok(error.to_string())
@@ -183,6 +191,7 @@ mod tests {
             server_uuid: "u".to_owned(),
             url: "/r".to_owned(),
             hint: "of full backups there are 0".to_owned(),
+            other_cluster: None,
         });
         let reason = unusable(none.into()).unwrap();
         assert!(

@@ -6,6 +6,7 @@ use crate::counted::count;
 use crate::datadir::DatadirError;
 use crate::delta::DeltaError;
 use crate::innodb::{InnodbError, Lsn};
+use crate::manifest::PatternError;
 use crate::server::ServerError;
 use crate::store::StoreError;
 use crate::xbstream::XbstreamError;
@@ -199,6 +200,18 @@ pub enum BackupError {
         /// The schema, the name and the engine for each.
         tables: Vec<String>,
     },
+    /// The engine of a table can't be determined.
+    #[error(
+        "{path}: the storage engine of a table can't be read: {why}; a description of a table in JSON was expected. \
+         Without a privilege on all tables, the account depends on these files: run GRANT SHOW VIEW ON *.* for it, or, \
+         if the file does not belong to a table, move it out of the data directory"
+    )]
+    UnreadableSdi {
+        /// The `.sdi` file.
+        path: PathBuf,
+        /// The cause.
+        why: String,
+    },
     /// A log table can't be copied consistently.
     #[error(
         "the log table {table} can't be copied: {what}. Run SET GLOBAL log_output='FILE' (or switch the log off) for \
@@ -210,6 +223,24 @@ pub enum BackupError {
         /// The cause.
         what: String,
     },
+    /// The filter of a partial backup can't be used.
+    #[error("the filter of the backup: {0}")]
+    Filter(#[from] PatternError),
+    /// No table is in a partial backup.
+    #[error(
+        "the filter of the backup matches no table of the server ({filter}), so that the backup would have no data; correct \
+         the names, or remove the filter"
+    )]
+    NothingMatches {
+        /// The filter.
+        filter: String,
+    },
+    /// A partial backup into a repository.
+    #[error(
+        "a partial backup can't be stored in a repository, where it could be taken for a whole one: make it as a stream or \
+         in a directory"
+    )]
+    PartialInRepository,
     /// Tables of the base are missing now.
     #[error(
         "base {base} has {} of the server's dictionary whose file is missing now:{}\nA restore of this incremental \
@@ -267,6 +298,32 @@ pub enum BackupError {
         base: String,
         /// The cause.
         reason: String,
+    },
+    /// The LSN of an incremental is above the server's.
+    #[error(
+        "the incremental is to begin at LSN {lsn}, but the server's checkpoint is only at {checkpoint}: the LSN is of another \
+         server, or this is an older state of the server. Take a full backup, or correct the LSN"
+    )]
+    LsnAhead {
+        /// The LSN of the base.
+        lsn: Lsn,
+        /// The server's newest checkpoint.
+        checkpoint: Lsn,
+    },
+    /// An incremental on an LSN alone was requested in a repository.
+    #[error(
+        "an incremental on LSN {lsn} has no base in the repository, so it can't be a member of a chain there; write it as a \
+         stream, or choose a backup of the repository as its base"
+    )]
+    LsnInRepository {
+        /// The LSN of the base.
+        lsn: Lsn,
+    },
+    /// The history of backups on the server can't be read or written.
+    #[error("history of backups (PERCONA_SCHEMA.xtrabackup_history): {what}")]
+    History {
+        /// What failed, and the remedy.
+        what: String,
     },
     /// Page tracking is required, but not available.
     #[error(

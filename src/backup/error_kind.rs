@@ -18,10 +18,15 @@ impl BackupError {
             Self::Codec(error) => error.kind(),
             Self::Stream(error) => ErrorKind::of_io(error),
             Self::Io { source, .. } => ErrorKind::of_io(source),
-            Self::ObjectSize { .. } => ErrorKind::Arguments,
+            Self::ObjectSize { .. }
+            | Self::LsnInRepository { .. }
+            | Self::Filter(_)
+            | Self::PartialInRepository => ErrorKind::Arguments,
             Self::Key { .. } => ErrorKind::Key,
             Self::PageFromTheFuture { .. } => ErrorKind::Damaged,
-            Self::LostSinceBase { .. } | Self::BaseUnusable { .. } => ErrorKind::ChainBroken,
+            Self::LostSinceBase { .. } | Self::BaseUnusable { .. } | Self::LsnAhead { .. } => {
+                ErrorKind::ChainBroken
+            }
             Self::SessionLost(_) => ErrorKind::Unreachable,
             Self::RedoOverwritten { .. } | Self::RedoKey { .. } | Self::UndoTruncated { .. } => {
                 ErrorKind::Changed
@@ -34,9 +39,12 @@ impl BackupError {
             | Self::Binlog { .. }
             | Self::MissingTables { .. }
             | Self::OtherEngines { .. }
+            | Self::UnreadableSdi { .. }
+            | Self::NothingMatches { .. }
             | Self::LogTable { .. }
             | Self::SchemaName { .. }
             | Self::PageTracking { .. }
+            | Self::History { .. }
             | Self::RedoDisabled
             | Self::LogChecksumsOff
             | Self::NoTablespaces => ErrorKind::Precondition,

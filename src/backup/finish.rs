@@ -3,21 +3,19 @@
 use super::copied::{Contents, Copied};
 use super::error::BackupError;
 use super::metadata::{self, Info, LOGFILE};
-use super::open_file::wrap_mode;
 use super::redo_files::StartPoint;
-use super::session::Session;
+use super::session::{Base, Session};
+use super::space_entries::space_entries;
 use super::spaces::CopiedSpace;
 use super::wrap::WrapMode;
 use super::{history, plain, replica, server_settings};
-use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
-use crate::delta;
+use crate::datadir::PlainFile;
 use crate::innodb::{EndLsn, Lsn, PageNo, ScanFloor, StartCheckpoint};
 use crate::manifest::{
     BaseRef, Binlog, FileEntry, FileRole, History, LeftOutEntry, LsnRange, Manifest, PageCounts,
-    PageMark, ServerIdentity, SpaceFile, packed,
+    PageMark, ServerIdentity, packed,
 };
 use chrono::Utc;
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 /// The last file before the manifest: xbcloud interprets its presence as the sign of a complete
@@ -26,11 +24,22 @@ const TABLESPACES: &str = "xtrabackup_tablespaces";
 /// Never encrypted: every tool reads it before it has a key.
 const CHECKPOINTS: &str = "xtrabackup_checkpoints";
 
+const INFO: &str = "xtrabackup_info";
+
+/// The result of [`Session::finish`].
+pub(super) struct Finished {
+    pub manifest: Manifest,
+    /// The text of `xtrabackup_checkpoints`.
+    pub checkpoints: String,
+    /// The text of `xtrabackup_info`.
+    pub info: String,
+}
+
 impl Session<'_> {
     /// Stores the metadata and builds the manifest. No lock is held at this point.
-    pub(super) fn finish(&self, copied: Copied) -> Result<Manifest, BackupError> {
+    pub(super) fn finish(&self, copied: Copied) -> Result<Finished, BackupError> {
         self.progress.phase(crate::progress::Phase::Finish, None);
-        let base = self.base.as_ref().map(|base| &base.lsn);
+        let base = self.base.as_ref().map(Base::to_lsn);
         let floor = self.floor().unwrap_or(ScanFloor::WHOLE);
         let Copied {
             contents,
@@ -41,7 +50,7 @@ impl Session<'_> {
         let lsn = lsn_range(base, floor, redo.start.checkpoint, end);
         check_pages(&contents.spaces, end)?;
         let id = uuid::Uuid::new_v4().to_string();
-        let mut files = self.space_files(&contents.spaces)?;
+        let mut files = space_entries(&self.sink, &contents.spaces)?;
         for file in &contents.plain {
             files.push(self.entry(&file.name, WrapMode::All, FileRole::Plain, file.bytes)?);
         }
@@ -52,7 +61,13 @@ impl Session<'_> {
         let redo_wrap_mode = self.redo_wrap_mode();
         files.push(self.entry(LOGFILE, redo_wrap_mode, FileRole::Redo, redo.bytes)?);
         let ended = Utc::now();
-        for (name, text) in self.metadata(contents, *tables_locked, &lsn, &id, ended) {
+        let metadata = self.metadata(contents, *tables_locked, &lsn, &id, ended);
+        let text_of = |name| {
+            let found = metadata.iter().find(|(of, _)| *of == name);
+            found.map_or_else(String::new, |(_, text)| text.clone())
+        };
+        let (checkpoints, info) = (text_of(CHECKPOINTS), text_of(INFO));
+        for (name, text) in metadata {
             let bytes = text.len() as u64;
             let wrap_mode = if name == CHECKPOINTS {
                 WrapMode::Plain
@@ -74,7 +89,11 @@ impl Session<'_> {
                 .authenticate(&key.mac_key())
                 .map_err(crate::store::StoreError::from)?;
         }
-        Ok(manifest)
+        Ok(Finished {
+            manifest,
+            checkpoints,
+            info,
+        })
     }
 
     fn entry(
@@ -85,39 +104,6 @@ impl Session<'_> {
         bytes: u64,
     ) -> Result<FileEntry, BackupError> {
         self.sink.entry(name, wrap_mode, role, bytes)
-    }
-
-    fn space_files(&self, spaces: &[CopiedSpace]) -> Result<Vec<FileEntry>, BackupError> {
-        // All files are put before the first wait: for thousands of tables, the round trips must
-        // not add up.
-        for file in spaces.iter().filter(|file| file.floor.is_some()) {
-            let name = format!("{}.meta", file.space.name);
-            plain::put_bytes(&self.sink, &name, WrapMode::Plain, meta_text(&file.space))?;
-        }
-        let mut files = Vec::with_capacity(spaces.len() * 2);
-        for CopiedSpace {
-            space,
-            floor,
-            counts,
-        } in spaces
-        {
-            let wrap_mode = wrap_mode(space);
-            let Some(floor) = floor else {
-                let role = FileRole::Tablespace(space_file(space));
-                files.push(self.entry(&space.name, wrap_mode, role, counts.stored_bytes)?);
-                continue;
-            };
-            let delta = format!("{}.delta", space.name);
-            let role = FileRole::Delta(SpaceFile {
-                floor: Some(floor.lsn()),
-                ..space_file(space)
-            });
-            files.push(self.entry(&delta, wrap_mode, role, counts.stored_bytes)?);
-            let meta = format!("{}.meta", space.name);
-            let bytes = meta_text(space).len() as u64;
-            files.push(self.entry(&meta, WrapMode::Plain, FileRole::DeltaMeta, bytes)?);
-        }
-        Ok(files)
     }
 
     /// Adds an empty `db.opt` to each schema without files, so that its directory exists after a
@@ -151,7 +137,11 @@ impl Session<'_> {
     ) -> Vec<(&'static str, String)> {
         let info = metadata::info(&Info {
             uuid: id,
-            name: self.name.as_str(),
+            name: self
+                .options
+                .info_name
+                .as_deref()
+                .unwrap_or(self.name.as_str()),
             command: &self.options.command,
             identity: &self.identity,
             started: self.started,
@@ -162,6 +152,9 @@ impl Session<'_> {
             lsn,
             compressed: self.sink.compression().is_some(),
             encrypted: self.options.key.is_some(),
+            partial: contents.found.dictionary.is_partial(),
+            filter: contents.found.dictionary.filter.as_ref(),
+            in_directory: self.options.into_directory,
         });
         let mut out = vec![
             (
@@ -172,10 +165,14 @@ impl Session<'_> {
                 CHECKPOINTS,
                 metadata::checkpoints(self.kind(), lsn, self.flushed),
             ),
-            ("xtrabackup_info", info),
+            (INFO, info),
         ];
-        out.extend(metadata::binlog_info(&contents.status).map(|t| ("xtrabackup_binlog_info", t)));
+        let binlog_info = metadata::binlog_info(&contents.status, &self.identity);
+        out.extend(binlog_info.map(|t| ("xtrabackup_binlog_info", t)));
+        let galera = contents.galera.as_ref();
+        out.extend(galera.map(|state| ("xtrabackup_galera_info", format!("{state}\n"))));
         let slave_info = contents.replica.as_ref().and_then(replica::statements);
+        let slave_info = slave_info.or_else(|| self.options.slave_info.then(String::new));
         out.extend(slave_info.map(|t| ("xtrabackup_slave_info", t)));
         out
     }
@@ -213,12 +210,13 @@ impl Session<'_> {
             dictionary: Some(contents.found.dictionary.clone()),
             replica: contents.replica.clone(),
             history: Some(self.history(copied)),
+            scheduled: self.options.scheduled.clone(),
             format: packed::format_of(&files),
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
             id,
             name: self.name.clone(),
             kind: self.kind(),
-            base: self.base.as_ref().map(|base| BaseRef {
+            base: self.base_manifest().map(|base| BaseRef {
                 name: base.name.clone(),
                 id: base.id.clone(),
                 to_lsn: base.lsn.to_lsn,
@@ -269,23 +267,15 @@ impl Session<'_> {
 /// `to_lsn` is `start`, not the server's checkpoint at the end: the next incremental uses it as
 /// `from_lsn`, also if the tool that makes it has no other information about this backup, and must
 /// contain the changes during this backup (`docs/design.md#overlap`).
-fn lsn_range(
-    base: Option<&LsnRange>,
-    floor: ScanFloor,
-    start: StartCheckpoint,
-    end: EndLsn,
-) -> LsnRange {
+fn lsn_range(base: Option<Lsn>, floor: ScanFloor, start: StartCheckpoint, end: EndLsn) -> LsnRange {
     LsnRange {
-        from_lsn: base.map_or(Lsn(0), |base| base.to_lsn),
+        from_lsn: base.unwrap_or(Lsn(0)),
         scan_floor: floor.lsn(),
         start_checkpoint: start.lsn(),
         to_lsn: start.lsn(),
         last_lsn: end.lsn(),
     }
 }
-
-/// The unit of `st_blocks`, in bytes.
-const BLOCK: u64 = 512;
 
 impl Session<'_> {
     fn history(&self, copied: &Copied) -> History {
@@ -305,30 +295,6 @@ impl Session<'_> {
             contents.found.pages_of_base.iter().copied().chain(pages),
         )
     }
-}
-
-pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
-    let page = ts.page_size.bytes() as u64;
-    // Pages of a page-compressed table have holes, which the length does not show.
-    let allocated = std::fs::metadata(&ts.source).map(|meta| meta.blocks() * BLOCK);
-    SpaceFile {
-        name: ts.name.clone(),
-        space_id: ts.space_id,
-        node: ts.node,
-        flags: ts.flags,
-        page_size: ts.page_size,
-        bytes: ts.bytes / page * page,
-        undo: ts.kind == TablespaceKind::Undo,
-        encrypted: ts.flags.is_encrypted(),
-        external: ts.external.as_ref().map(|dir| dir.display().to_string()),
-        tablespace_name: ts.tablespace_name.clone(),
-        floor: None,
-        allocated: allocated.ok().filter(|bytes| *bytes < ts.bytes),
-    }
-}
-
-fn meta_text(ts: &Tablespace) -> String {
-    delta::Meta::of(ts.space_id, ts.flags, ts.page_size).encode()
 }
 
 fn page_counts(spaces: &[CopiedSpace]) -> PageCounts {
@@ -368,7 +334,7 @@ mod tests {
         let range = |base: Option<&LsnRange>, floor, start, end| {
             let floor = ScanFloor::at(Lsn(floor));
             let (start, end) = (StartCheckpoint::at(Lsn(start)), EndLsn::at(Lsn(end)));
-            lsn_range(base, floor, start, end)
+            lsn_range(base.map(|base| base.to_lsn), floor, start, end)
         };
         let full = range(None, 0, 100, 200);
         assert_eq!(full.to_lsn, full.start_checkpoint);

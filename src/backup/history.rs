@@ -141,7 +141,7 @@ impl Session<'_> {
         start: &StartPoint,
     ) -> Result<Vec<PageMark>, BackupError> {
         let mut now = Vec::new();
-        let Some(base) = &self.base else {
+        let Some(base) = self.base_manifest() else {
             return Ok(now);
         };
         let Some(history) = &base.history else {

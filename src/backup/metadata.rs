@@ -5,19 +5,24 @@
 
 use crate::datadir::Tablespace;
 use crate::innodb::{Lsn, base_names};
-use crate::manifest::{BackupKind, LsnRange};
-use crate::server::{Identity, LogStatus, Variables};
+use crate::manifest::filter::INFO_KEY;
+use crate::manifest::{BackupKind, LsnRange, TableFilter};
+use crate::server::{BinlogPosition, Identity, LogStatus, Variables};
 use chrono::{DateTime, Local, Utc};
 use std::fmt::Write as _;
 
 /// File name of the backup's redo (`docs/format/redo.md#xtrabackup_logfile`).
 pub(super) const LOGFILE: &str = "xtrabackup_logfile";
 
+/// The release of xtrabackup whose files are written, as `xtrabackup --version` shows it. Programs parse it.
+pub const XTRABACKUP_VERSION: &str = "8.4.0-4";
+
 /// The metadata files whose name a schema's directory can have. (A dot or a hyphen in a schema's
 /// name is encoded in the directory's name.)
-pub(super) const FILES: [&str; 6] = [
+pub(super) const FILES: [&str; 7] = [
     "xtrabackup_binlog_info",
     "xtrabackup_checkpoints",
+    "xtrabackup_galera_info",
     "xtrabackup_info",
     LOGFILE,
     "xtrabackup_slave_info",
@@ -52,6 +57,11 @@ pub(super) struct Info<'a> {
     pub lsn: &'a LsnRange,
     pub compressed: bool,
     pub encrypted: bool,
+    /// Whether a filter leaves out tables.
+    pub partial: bool,
+    /// The filter, if there is one.
+    pub filter: Option<&'a TableFilter>,
+    pub in_directory: bool,
 }
 
 /// Returns the text of `xtrabackup_info` (`docs/format/checkpoints.md#xtrabackup_info`).
@@ -62,6 +72,7 @@ pub(super) fn info(i: &Info<'_>) -> String {
             .format("%Y-%m-%d %H:%M:%S")
             .to_string()
     };
+    let format = if i.in_directory { "file" } else { "xbstream" };
     let yes = |is: bool, word: &str| if is { word } else { "N" }.to_owned();
     let lines = [
         ("uuid", i.uuid.to_owned()),
@@ -69,35 +80,52 @@ pub(super) fn info(i: &Info<'_>) -> String {
         ("tool_name", "lsnap".to_owned()),
         ("tool_command", i.command.to_owned()),
         ("tool_version", version.to_owned()),
-        ("ibbackup_version", version.to_owned()),
+        ("ibbackup_version", XTRABACKUP_VERSION.to_owned()),
         ("server_version", i.identity.version_string.clone()),
         ("server_flavor", i.identity.flavor.to_string()),
         ("start_time", time(i.started)),
         ("end_time", time(i.ended)),
         ("lock_time", i.lock_seconds.to_string()),
-        ("binlog_pos", binlog_pos(i.status)),
+        ("binlog_pos", binlog_pos(i.status, i.identity)),
         ("innodb_from_lsn", i.lsn.from_lsn.to_string()),
         ("innodb_to_lsn", i.lsn.to_lsn.to_string()),
-        ("partial", "N".to_owned()),
+        ("partial", yes(i.partial, "Y")),
         ("incremental", yes(i.kind == BackupKind::Incremental, "Y")),
-        ("format", "xbstream".to_owned()),
+        ("format", format.to_owned()),
         ("compressed", yes(i.compressed, "compressed")),
         ("encrypted", yes(i.encrypted, "Y")),
         ("lock_ddl_type", "ON".to_owned()),
     ];
-    lines.iter().fold(String::new(), |mut out, (key, value)| {
-        let _ = writeln!(out, "{key} = {value}");
-        out
-    })
+    let filter = i.filter.map(|filter| (INFO_KEY, filter.to_info()));
+    lines
+        .iter()
+        .chain(&filter)
+        .fold(String::new(), |mut out, (key, value)| {
+            // Readers count lines.
+            let value = value.replace(['\n', '\r'], " ");
+            let _ = writeln!(out, "{key} = {value}");
+            out
+        })
 }
 
-fn binlog_pos(status: &LogStatus) -> String {
+/// Returns the GTID set that is part of a position: xtrabackup leaves it out unless `gtid_mode` is `ON`, because a replica
+/// can't be configured by it.
+fn gtids<'a>(position: &'a BinlogPosition, identity: &Identity) -> &'a str {
+    if identity.gtid_mode == "ON" {
+        &position.gtid_executed
+    } else {
+        ""
+    }
+}
+
+fn binlog_pos(status: &LogStatus, identity: &Identity) -> String {
     let Some(b) = &status.binlog else {
         return String::new();
     };
     let mut out = format!("filename '{}', position '{}'", b.file, b.position);
-    if !b.gtid_executed.is_empty() {
-        let _ = write!(out, ", GTID of the last change '{}'", b.gtid_executed);
+    let gtids = gtids(b, identity);
+    if !gtids.is_empty() {
+        let _ = write!(out, ", GTID of the last change '{gtids}'");
     }
     out
 }
@@ -105,12 +133,13 @@ fn binlog_pos(status: &LogStatus) -> String {
 /// Returns the text of `xtrabackup_binlog_info`
 /// (`docs/format/checkpoints.md#xtrabackup_binlog_info`); `None` if the server writes no binary
 /// log.
-pub(super) fn binlog_info(status: &LogStatus) -> Option<String> {
+pub(super) fn binlog_info(status: &LogStatus, identity: &Identity) -> Option<String> {
     let b = status.binlog.as_ref()?;
-    Some(if b.gtid_executed.is_empty() {
+    let gtids = gtids(b, identity);
+    Some(if gtids.is_empty() {
         format!("{}\t{}\n", b.file, b.position)
     } else {
-        format!("{}\t{}\t{}\n", b.file, b.position, b.gtid_executed)
+        format!("{}\t{}\t{gtids}\n", b.file, b.position)
     })
 }
 

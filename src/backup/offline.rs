@@ -7,10 +7,10 @@
 use super::copy;
 use super::copy_job::CopyJob;
 use super::error::BackupError;
-use super::finish::space_file;
 use super::metadata::LOGFILE;
 use super::open_file::wrap_mode;
 use super::sink::Sink;
+use super::space_entries::space_entries;
 use super::spaces::{CopiedSpace, CopyCounts, SpaceToCopy};
 use super::stream::Streams;
 use super::wrap::WrapMode;
@@ -134,18 +134,8 @@ impl Offline {
         let upload = repo.begin(&name, job.threads.max(4))?;
         let sink = self.sink(upload);
         let survey = survey(&job.paths(), Spaces::OnDisk)?;
-        let mut files = Vec::new();
-        for CopiedSpace { space, counts, .. } in job.copy_pages(survey.tablespaces, &sink)? {
-            let space = &space;
-            let (path, role) = match floor {
-                None => (space.name.clone(), FileRole::Tablespace(space_file(space))),
-                Some(_) => (
-                    format!("{}.delta", space.name),
-                    FileRole::Delta(space_file(space)),
-                ),
-            };
-            files.push(sink.entry(&path, wrap_mode(space), role, counts.stored_bytes)?);
-        }
+        let copied = job.copy_pages(survey.tablespaces, &sink)?;
+        let mut files = space_entries(&sink, &copied)?;
         let none = "no redo: a made-up backup for benchmarks\n";
         plain::put_bytes(&sink, LOGFILE, WrapMode::All, none)?;
         let bytes = none.len() as u64;

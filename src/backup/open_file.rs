@@ -3,6 +3,7 @@
 use super::RANGE_BYTES;
 use super::error::BackupError;
 use super::page_set::Pages;
+use super::plain;
 use super::sink::Sink;
 use super::spaces::{CopiedSpace, CopyCounts, SpaceToCopy};
 use super::waiting::Waiting;
@@ -79,6 +80,11 @@ impl<'a> OpenFile<'a> {
         let SpaceToCopy { space, floor, .. } = &entry.file;
         let reader = PageReader::open(space, mode)?;
         let page = space.page_size.bytes() as u64;
+        if floor.is_some() {
+            // Before the delta: readers that apply a delta while it arrives need the page size.
+            let name = format!("{}.meta", space.name);
+            plain::put_bytes(sink, &name, WrapMode::Plain, meta_text(space))?;
+        }
         let delta = floor.map(|floor| Delta {
             floor,
             writer: Mutex::new(DeltaWriter::new(space.page_size, RANGE_BYTES)),
@@ -204,6 +210,11 @@ impl<'a> OpenFile<'a> {
         }
         Ok(())
     }
+}
+
+/// Returns the text of the `.meta` of a tablespace's delta.
+pub(super) fn meta_text(ts: &Tablespace) -> String {
+    delta::Meta::of(ts.space_id, ts.flags, ts.page_size).encode()
 }
 
 /// Returns the wrap mode of a tablespace. The pages of an encrypted tablespace are ciphertext; its

@@ -5,7 +5,8 @@ use crate::cancel::Cancel;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::datadir::ReadMode;
-use crate::manifest::{Manifest, PackChoice};
+use crate::innodb::Lsn;
+use crate::manifest::{Manifest, PackChoice, ScheduledRun, TableFilter};
 use crate::server::{ConnectOptions, Identity};
 use crate::store::DEFAULT_TTL;
 use std::path::PathBuf;
@@ -21,6 +22,11 @@ pub enum BaseChoice {
     /// The backup with this manifest, independent of its location (for a stream; for an incremental
     /// in a repository, the base must be in the same repository).
     Given(Box<Manifest>),
+    /// A backup of which only its `to_lsn` is known (for a stream). The incremental has the pages that
+    /// changed from this LSN on, and no manifest: it is a backup as xtrabackup writes it. Whether the
+    /// backup at this LSN is one of this server can't be checked, except that the LSN is not above
+    /// the server's.
+    Lsn(Lsn),
 }
 
 /// The use of the server's page tracking by an incremental.
@@ -35,6 +41,15 @@ pub enum TrackingChoice {
     On,
     /// Always a scan; page tracking of the server is neither used nor started.
     Off,
+}
+
+/// A dump of the list of pages in the server's buffer pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferPool {
+    /// Maximum time to wait for the dump. After that the backup has the list that is there.
+    pub timeout: Duration,
+    /// The part of the buffer pool that is dumped, in percent; `None`: as the server is configured.
+    pub percent: Option<u64>,
 }
 
 /// The options of a backup.
@@ -96,8 +111,26 @@ pub struct BackupOptions {
     /// Time without a lease renewal after which the next incremental takes over the chain from this
     /// backup.
     pub lease_ttl: Duration,
+    /// Whether the streams are extracted into a directory at once, as recorded in `xtrabackup_info` (`format`).
+    pub into_directory: bool,
+    /// The name in `xtrabackup_info`; `None`: that of the backup.
+    pub info_name: Option<String>,
+    /// Whether `xtrabackup_slave_info` is written even if it is empty.
+    pub slave_info: bool,
+    /// Whether `xtrabackup_galera_info` is written, if the server is a member of a Galera cluster. Then tables are locked
+    /// while the position is read.
+    pub galera_info: bool,
+    /// `Some`: the server dumps the list of the pages in its buffer pool for this backup.
+    pub dump_buffer_pool: Option<BufferPool>,
     /// The command line, as recorded in `xtrabackup_info`; must not contain secrets.
     pub command: String,
+    /// The tables of a partial backup; empty: all. A partial backup is a stream: a repository has whole backups only.
+    pub filter: TableFilter,
+    /// The schedule that the backup is made for, as recorded in the manifest.
+    pub scheduled: Option<ScheduledRun>,
+    /// The UUID of the claim of its slot. The backup fails if another agent took the slot over, or if the slot already has
+    /// a finished backup.
+    pub slot_token: Option<String>,
     /// Cancels the backup.
     pub cancel: Cancel,
 }
@@ -136,7 +169,15 @@ impl BackupOptions {
             allow_missing_tables: false,
             overlap: true,
             lease_ttl: DEFAULT_TTL,
+            into_directory: false,
+            info_name: None,
+            slave_info: false,
+            galera_info: false,
+            dump_buffer_pool: None,
             command: "lsnap backup".into(),
+            filter: TableFilter::default(),
+            scheduled: None,
+            slot_token: None,
             cancel: Cancel::new(),
         }
     }
@@ -165,6 +206,12 @@ pub struct BackupReport {
     pub warnings: Vec<String>,
     /// Time for which tables were locked, in seconds (0: not at all).
     pub tables_locked_seconds: f64,
+    /// The text of `xtrabackup_checkpoints`.
+    #[serde(skip)]
+    pub checkpoints: String,
+    /// The text of `xtrabackup_info`.
+    #[serde(skip)]
+    pub info: String,
     /// How much the throttle slowed the backup; `None` without a throttle.
     pub throttle: Option<ThrottleReport>,
 }

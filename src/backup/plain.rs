@@ -9,6 +9,7 @@ use super::RANGE_BYTES;
 use super::error::BackupError;
 use super::sink::Sink;
 use super::wrap::{Piece, WrapMode};
+use super::{log_tables, sdi};
 use crate::datadir::PlainFile;
 use crate::progress::{Phase, Progress};
 use bytes::Bytes;
@@ -43,7 +44,14 @@ pub(super) struct CopiedFile {
 
 /// Returns whether the file can't change while the instance is locked.
 pub(super) fn is_settled(file: &PlainFile) -> bool {
-    file.name.ends_with(".sdi")
+    sdi::is_one(file)
+}
+
+/// Returns whether the file may have rows of a table that statements change, and that the table lock protects. The log
+/// tables don't count, because that lock doesn't cover them.
+pub(super) fn has_rows(file: &PlainFile) -> bool {
+    let without_rows = is_settled(file) || file.name.ends_with(".opt") || file.name == "mysqld.my";
+    !without_rows && !log_tables::is_one(file)
 }
 
 /// Copies the files.
@@ -119,6 +127,48 @@ pub(super) fn copy_open(
         index += 1;
         if last {
             return Ok(offset);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_another_engine_needs_the_table_lock() {
+        let rows = |name: &str| {
+            has_rows(&PlainFile {
+                source: name.into(),
+                name: name.to_owned(),
+                bytes: 1,
+            })
+        };
+        for name in [
+            "a/m.MYD",
+            "a/m.MYI",
+            "a/m.MAD",
+            "a/m.MAI",
+            "a/merge.MRG",
+            "a/archive.ARZ",
+            "a/archive.ARM",
+            "a/csv.CSV",
+            "a/csv.CSM",
+            "a/general_log.CSV",
+            "mysql/general_log2.CSV",
+            "mysql/of_another_engine.MYD",
+        ] {
+            assert!(rows(name), "{name}");
+        }
+        for name in [
+            "a/m_123.sdi",
+            "a/db.opt",
+            "mysqld.my",
+            "mysql/general_log.CSV",
+            "mysql/slow_log.CSM",
+            "mysql/general_log_4.sdi",
+        ] {
+            assert!(!rows(name), "{name}");
         }
     }
 }

@@ -3,11 +3,13 @@
 use super::begin::{Choice, Target};
 use super::due::{FullWhen, unusable};
 use super::error::BackupError;
+use super::finish::Finished;
 use super::options::{BackupOptions, BackupReport};
-use super::session::Session;
+use super::session::{Base, Session};
 use super::sink::Sink;
 use super::stream::{Output, Streams};
 use super::throttle::ThrottleReport;
+use crate::innodb::Lsn;
 use crate::manifest::Manifest;
 use crate::progress::Progress;
 use crate::server::Server;
@@ -109,16 +111,53 @@ fn make(
     made
 }
 
+/// Returns a warning if the backup began at the LSN of its base: then each incremental from that LSN on has the same
+/// LSNs, and their order can't be checked when they are restored.
+fn same_start(base: Lsn, manifest: &Manifest) -> Option<String> {
+    if manifest.lsn.to_lsn != base {
+        return None;
+    }
+    let warning = format!(
+        "the server's checkpoint was still at LSN {base}, where the base began: if several incrementals were made from \
+         this LSN on, restore only the newest of them"
+    );
+    tracing::warn!("{warning}");
+    Some(warning)
+}
+
 impl Session<'_> {
     fn make(&self, server: &mut Server) -> Result<BackupReport, BackupError> {
-        let copied = self.copy(server)?;
+        let dump = self.start_dump(server)?;
+        let copied = self.copy(server);
+        if let Some(dump) = dump {
+            let ended = self.end_dump(server, &dump, copied.is_ok());
+            // The error of the copy is the cause.
+            if copied.is_ok() {
+                ended?;
+            }
+        }
+        let copied = copied?;
         let (locked, throttle) = (copied.tables_locked, copied.contents.throttle.clone());
         let mut warnings = self.newer_than_base();
         warnings.extend(copied.contents.found.warnings.iter().cloned());
-        let manifest = self.finish(copied)?;
-        self.sink.finish(&manifest)?;
+        let finished = self.finish(copied)?;
+        match self.base {
+            // Readers could not check a chain with a manifest that doesn't name its base.
+            Some(Base::Lsn(lsn)) => {
+                warnings.extend(same_start(lsn, &finished.manifest));
+                self.sink.finish_alone(lsn)?;
+            }
+            _ => self.sink.finish(&finished.manifest)?,
+        }
+        let Finished {
+            manifest,
+            checkpoints,
+            info,
+        } = finished;
         Ok(BackupReport {
             warnings,
+            checkpoints,
+            info,
             ..self.report(manifest, locked, throttle)
         })
     }
@@ -136,6 +175,8 @@ impl Session<'_> {
             stored_bytes: objects.map(|o| o.bytes).sum(),
             seconds: (manifest.finished_at - self.started).as_seconds_f64(),
             warnings: Vec::new(),
+            checkpoints: String::new(),
+            info: String::new(),
             tables_locked_seconds: tables_locked.as_secs_f64(),
             throttle,
             manifest,

@@ -18,13 +18,39 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
+/// The base of an incremental.
+pub(super) enum Base {
+    /// A backup with its manifest.
+    Backup(Box<Manifest>),
+    /// The `to_lsn` of a backup of which nothing else is known.
+    Lsn(Lsn),
+}
+
+impl Base {
+    /// Returns the LSN at which the incremental begins: the `to_lsn` of the base.
+    pub(super) const fn to_lsn(&self) -> Lsn {
+        match self {
+            Self::Backup(manifest) => manifest.lsn.to_lsn,
+            Self::Lsn(lsn) => *lsn,
+        }
+    }
+
+    /// Returns the manifest of the base, if there is one.
+    pub(super) const fn manifest(&self) -> Option<&Manifest> {
+        match self {
+            Self::Backup(manifest) => Some(manifest),
+            Self::Lsn(_) => None,
+        }
+    }
+}
+
 /// One backup.
 pub(super) struct Session<'a> {
     pub options: &'a BackupOptions,
     pub progress: &'a dyn Progress,
     pub identity: Identity,
     pub variables: Variables,
-    pub base: Option<Manifest>,
+    pub base: Option<Base>,
     pub name: BackupName,
     pub started: DateTime<Utc>,
     /// The end of the redo on disk at the time of the instance lock.
@@ -53,14 +79,18 @@ impl Session<'_> {
 
     /// Returns the LSN from which pages go into the deltas (`docs/design.md#overlap`).
     pub(super) fn floor(&self) -> Option<ScanFloor> {
-        self.base.as_ref().map(|base| {
-            if self.options.overlap {
-                // Even if its `to_lsn` is above that.
+        self.base.as_ref().map(|base| match base {
+            // Even if its `to_lsn` is above that.
+            Base::Backup(base) if self.options.overlap => {
                 ScanFloor::of_base(StartCheckpoint::at(base.lsn.start_checkpoint))
-            } else {
-                ScanFloor::at(base.lsn.to_lsn)
             }
+            Base::Backup(_) | Base::Lsn(_) => ScanFloor::at(base.to_lsn()),
         })
+    }
+
+    /// Returns the manifest of the base.
+    pub(super) fn base_manifest(&self) -> Option<&Manifest> {
+        self.base.as_ref().and_then(Base::manifest)
     }
 
     /// Starts the stopped appliers; only the first call has an effect.
@@ -100,7 +130,7 @@ impl Session<'_> {
 
     /// Returns the warnings about the choice of the base.
     pub(super) fn newer_than_base(&self) -> Vec<String> {
-        let base = self.base.iter();
+        let base = self.base_manifest().into_iter();
         base.flat_map(|base| newer(&self.passed_over, &base.name))
             .collect()
     }

@@ -16,6 +16,7 @@ use super::stream::{Chunk, Streams};
 use super::wrap::{Piece, Wrap, WrapMode};
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
+use crate::innodb::Lsn;
 use crate::locked::{Locked, Waited};
 use crate::manifest::{
     Digest, FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredOffset, StoredPath, packed,
@@ -336,7 +337,19 @@ impl Sink {
     pub(super) fn finish(&self, manifest: &Manifest) -> Result<(), BackupError> {
         match &self.inner.out {
             Out::Objects(upload) => Ok(upload.clone().finish(manifest)?),
-            Out::Streams(streams) => streams.finish(manifest),
+            Out::Streams(streams) => streams.finish(Some(manifest)),
+        }
+    }
+
+    /// Completes a stream without a manifest, as a backup of xtrabackup.
+    ///
+    /// # Errors
+    /// Errors of the stream; [`BackupError::LsnInRepository`] in a repository, where no reader would
+    /// find the backup.
+    pub(super) fn finish_alone(&self, base: Lsn) -> Result<(), BackupError> {
+        match &self.inner.out {
+            Out::Objects(_) => Err(BackupError::LsnInRepository { lsn: base }),
+            Out::Streams(streams) => streams.finish(None),
         }
     }
 

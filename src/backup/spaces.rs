@@ -45,23 +45,26 @@ impl CopyCounts {
 }
 
 /// Returns the files with their floors. A file that the base doesn't have was created since, and
-/// all of it counts as changed, independent of the LSNs of its pages.
+/// all of it counts as changed, independent of the LSNs of its pages. If the files of the base aren't
+/// known, the LSNs of the pages decide, as in xtrabackup.
 pub(super) fn to_copy(
     tablespaces: Vec<Tablespace>,
-    base: Option<(&Manifest, ScanFloor)>,
+    base: Option<&Manifest>,
+    floor: Option<ScanFloor>,
 ) -> Vec<SpaceToCopy> {
-    let known: BTreeSet<_> = base
-        .iter()
-        .flat_map(|(base, _)| &base.files)
-        .filter_map(|file| file.role.space())
-        .map(|space| (space.space_id, space.node))
-        .collect();
-    let floor_of = |space: &Tablespace, floor| match known.contains(&(space.space_id, space.node)) {
-        true => floor,
-        false => ScanFloor::WHOLE,
+    let known: Option<BTreeSet<_>> = base.map(|base| {
+        let spaces = base.files.iter().filter_map(|file| file.role.space());
+        spaces.map(|space| (space.space_id, space.node)).collect()
+    });
+    let is_new = |space: &Tablespace| {
+        let known = known.as_ref();
+        known.is_some_and(|known| !known.contains(&(space.space_id, space.node)))
     };
     let with_floor = |space: Tablespace| SpaceToCopy {
-        floor: base.map(|(_, floor)| floor_of(&space, floor)),
+        floor: floor.map(|floor| match is_new(&space) {
+            true => ScanFloor::WHOLE,
+            false => floor,
+        }),
         space,
         pages: None,
     };
@@ -160,10 +163,11 @@ mod tests {
         use crate::store::tests::{full_name, manifest};
         let base = manifest(&full_name(1), None, 7, Vec::new());
         let space = to_copy(ScanFloor::WHOLE).space;
-        let full = super::to_copy(vec![space.clone()], None);
-        assert_eq!(full[0].floor, None);
+        let floor_of = |base, floor| super::to_copy(vec![space.clone()], base, floor)[0].floor;
+        assert_eq!(floor_of(None, None), None);
         let floor = ScanFloor::at(Lsn(100));
-        let fresh = super::to_copy(vec![space], Some((&base, floor)));
-        assert_eq!(fresh[0].floor, Some(ScanFloor::WHOLE));
+        assert_eq!(floor_of(Some(&base), Some(floor)), Some(ScanFloor::WHOLE));
+        // A base of which only the LSN is known may have the file.
+        assert_eq!(floor_of(None, Some(floor)), Some(floor));
     }
 }

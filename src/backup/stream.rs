@@ -90,11 +90,13 @@ impl Streams {
         self.lock(stream)?.write(&[&data, &[&end]])
     }
 
-    /// Writes the manifest, which is the last file, into the first stream after all others are
-    /// flushed.
-    pub(super) fn finish(&self, manifest: &Manifest) -> Result<(), BackupError> {
-        let parts =
-            crate::manifest::manifest_chunks(manifest).map_err(crate::store::StoreError::from)?;
+    /// Writes the manifest, if there is one, which is the last file, into the first stream after all
+    /// others are flushed.
+    pub(super) fn finish(&self, manifest: Option<&Manifest>) -> Result<(), BackupError> {
+        let parts = manifest.map(crate::manifest::manifest_chunks).transpose();
+        let parts = parts
+            .map_err(crate::store::StoreError::from)?
+            .unwrap_or_default();
         for stream in 1..self.pipes.len() {
             self.lock(stream)?.flush()?;
         }

@@ -7,11 +7,13 @@
 //! | discarded | recorded in the manifest and reported |
 //! | missing | the backup fails; with `allow_missing_tables` recorded and reported, unless the base
 //! has the tablespace |
+//! | left out by the filter | recorded in the manifest |
 //! | unknown, or a copy | left out with a warning |
 //! | file without a tablespace | left out |
 
 use super::engines;
 use super::error::BackupError;
+use super::partial::Filtered;
 use super::session::Session;
 use crate::backup::error::NAMED;
 use crate::datadir::{
@@ -30,21 +32,22 @@ impl Session<'_> {
         &self,
         server: &mut Server,
         open: &[TablespaceRow],
-    ) -> Result<Survey, BackupError> {
+    ) -> Result<(Survey, Filtered), BackupError> {
         let lists = ServerLists {
             dictionary: server.dictionary()?.into_iter().map(listed).collect(),
             open: open.iter().map(opened).collect(),
         };
-        let survey = survey(&self.paths(), Spaces::OfServer(&lists))?;
+        let mut survey = survey(&self.paths(), Spaces::OfServer(&lists))?;
+        let filtered = self.apply_filter(&mut survey)?;
         let missing = missing(&survey);
-        if let Some(base) = &self.base {
+        if let Some(base) = self.base_manifest() {
             refuse_lost(base, &missing)?;
         }
         if !missing.is_empty() && !self.options.allow_missing_tables {
             let tables = missing.iter().map(|d| described(d)).collect();
             return Err(BackupError::MissingTables { tables });
         }
-        Ok(survey)
+        Ok((survey, filtered))
     }
 }
 
@@ -107,6 +110,7 @@ fn described(difference: &Difference) -> String {
 pub(super) fn dictionary(
     survey: &Survey,
     other_engines: &[EngineTable],
+    filtered: &Filtered,
     datadir: &Path,
 ) -> Dictionary {
     let mut absent: Vec<AbsentSpace> = survey
@@ -124,6 +128,8 @@ pub(super) fn dictionary(
         absent,
         not_opened: not_opened.count() as u64,
         other_engines: other_engines.to_vec(),
+        filter: filtered.filter.clone(),
+        filter_unused: filtered.unused,
     }
 }
 
@@ -131,6 +137,7 @@ fn absent(difference: &Difference, datadir: &Path) -> Option<AbsentSpace> {
     let (why, found) = match &difference.kind {
         DifferenceKind::Discarded => (Absence::Discarded, None),
         DifferenceKind::Missing(why) => (Absence::Missing, Some(why.clone())),
+        DifferenceKind::Filtered => (Absence::Filtered, None),
         _ => return None,
     };
     let path = difference.path.strip_prefix(datadir);
@@ -224,7 +231,7 @@ mod tests {
             difference(1, DifferenceKind::Discarded),
             difference(9, DifferenceKind::Unknown),
         ]);
-        let dictionary = dictionary(&survey, &[], Path::new("/data"));
+        let dictionary = dictionary(&survey, &[], &Filtered::default(), Path::new("/data"));
         assert_eq!((dictionary.tablespaces, dictionary.not_opened), (2, 1));
         let absent: Vec<_> = dictionary
             .absent

@@ -25,7 +25,7 @@
 use super::changed::{ChangedPages, ENTRY};
 use super::error::BackupError;
 use super::options::{BackupOptions, TrackingChoice};
-use super::session::Session;
+use super::session::{Base, Session};
 use super::spaces::SpaceToCopy;
 use super::{spot_check, tracking_limit};
 use crate::counted;
@@ -180,6 +180,16 @@ impl Session<'_> {
     ) -> Result<PageTracking, BackupError> {
         let mut tracking = self.tracking.clone();
         let (Some(base), Some(floor), Some(_)) = (&self.base, self.floor(), tracking.since) else {
+            return Ok(tracking);
+        };
+        let Base::Backup(base) = base else {
+            // The server's list lacks pages if the server was restarted since the base, and the time of
+            // the base is not known.
+            let reason =
+                "only the LSN of the base is known, so the server may have been restarted since";
+            self.progress
+                .note(&format!("page tracking is not used: {reason}"));
+            tracking.reason = Some(reason.to_owned());
             return Ok(tracking);
         };
         match self.list_changed_pages(server, base, floor, spaces) {

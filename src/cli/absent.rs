@@ -49,7 +49,17 @@ pub(super) fn lacking(dictionary: &Dictionary) -> Vec<String> {
     });
     let engines = dictionary.other_engines.iter();
     let engines = engines.map(|table| format!("the rows of {table}"));
-    files.chain(engines).collect()
+    let partial = partial(dictionary)
+        .map(|partial| format!("the tables that its filter leaves out: {partial}"));
+    partial.into_iter().chain(files).chain(engines).collect()
+}
+
+/// Describes what a partial backup lacks; `None` for a whole one.
+pub(super) fn partial(dictionary: &Dictionary) -> Option<String> {
+    let filter = dictionary.filter.as_ref();
+    let filter = filter.filter(|_| dictionary.is_partial())?;
+    let left_out = dictionary.filtered().count();
+    Some(format!("{} ({filter})", count(left_out, "tablespace")))
 }
 
 /// Describes a missing tablespace.

@@ -1,19 +1,19 @@
 //! `lsnap backup`.
 
+use super::backed_up::{brief, summary};
 use super::exit::Failure;
 use super::job::{Job, JobArgs};
 use super::json::{BackupDocument, PruneDocument};
 use super::progress::Shown;
 use super::retention::RetentionArgs;
+use super::slot::{self, Slot};
 use super::store_args::{Packing, StoreArgs};
-use super::{
-    Context, absent, connect, hooks, human, interrupt, key, replica, server_load, streams,
-};
-use crate::backup::{BackupOptions, BackupReport, BaseChoice, FullWhen, Output, TrackingChoice};
+use super::{Context, connect, hooks, human, interrupt, key, server_load, streams};
+use crate::backup::{BackupOptions, BaseChoice, FullWhen, Output, TrackingChoice};
 use crate::codec::Compression;
-use crate::counted::count;
-use crate::datadir::{LeftOut, ReadMode};
-use crate::manifest::{LsnRange, MANIFEST, Manifest};
+use crate::datadir::ReadMode;
+use crate::manifest::{MANIFEST, Manifest, ScheduledRun};
+use crate::server::ConnectOptions;
 use crate::store::{self, DeleteOptions, Policy, PruneReport, Repository};
 use chrono::Utc;
 use std::path::{Path, PathBuf};
@@ -130,6 +130,13 @@ pub(super) struct Args {
     #[arg(long, hide = true, value_name = "SECONDS", default_value_t = store::DEFAULT_TTL.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lease_ttl: u64,
+    /// Record in the manifest that the backup was made by the schedule NAME of the agent.
+    #[arg(long, hide = true, value_name = "NAME", conflicts_with = "stream", value_parser = slot::parse_schedule)]
+    schedule: Option<String>,
+    /// The slot of the schedule and the claim of the agent. The backup fails if another agent took the slot over, or if
+    /// the slot has a finished backup.
+    #[arg(long, hide = true, value_name = "TIME/UUID", requires = "schedule", value_parser = slot::parse)]
+    slot: Option<Slot>,
     /// Encrypt with AES128, AES192 or AES256. An incremental needs the encryption and the key of
     /// its base.
     #[arg(
@@ -188,6 +195,11 @@ enum Tracking {
 }
 
 impl Args {
+    /// Returns the options of the server, without the handlers of signals that [`Self::options`] installs.
+    pub(super) fn server(&self) -> Result<ConnectOptions, Failure> {
+        self.connect.resolve()
+    }
+
     pub(super) fn options(&self) -> Result<BackupOptions, Failure> {
         let mut options = BackupOptions::new(self.connect.resolve()?);
         options.incremental = match (&self.base, &self.base_dir, self.incremental) {
@@ -235,6 +247,11 @@ impl Args {
         options.allow_untested = self.allow_untested_server;
         options.allow_missing_tables = self.allow_missing_tables;
         options.overlap = !self.no_overlap;
+        options.scheduled = self.schedule.as_ref().map(|schedule| ScheduledRun {
+            schedule: schedule.clone(),
+            slot: self.slot.as_ref().map(|slot| slot.time),
+        });
+        options.slot_token = self.slot.as_ref().map(|slot| slot.token.clone());
         options.lease_ttl = Duration::from_secs(self.lease_ttl);
         // No other option takes a secret as its value.
         options.command = hooks::without_hooks(std::env::args());
@@ -309,6 +326,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     shown.end();
     let report = result?;
+    if args.stream.is_some() {
+        streams::sync_output()?;
+    }
     context.facts.backed_up(&report);
     // Standard output can be the stream.
     let mut document = BackupDocument::of(&report, Utc::now());
@@ -374,105 +394,4 @@ fn manifest_in(dir: &Path) -> Result<Manifest, Failure> {
     };
     let text = std::fs::read(&path).map_err(|e| wrong(e.to_string()))?;
     crate::manifest::parse_manifest(&text).map_err(|what| wrong(what.to_string()))
-}
-
-/// Describes a backup in one line. Its warnings were logged.
-fn brief(report: &BackupReport) -> String {
-    let m = &report.manifest;
-    let why = report.reason.as_ref().filter(|_| m.base.is_none());
-    format!(
-        "{}: {} backup, {} of tablespaces, {} stored in {}{}",
-        m.name,
-        kind(report),
-        human::bytes(m.data_bytes()),
-        human::bytes(report.stored_bytes),
-        human::duration(Duration::from_secs_f64(report.seconds)),
-        why.map_or_else(String::new, |why| format!("; full because {why}")),
-    ) + &warned(report)
-}
-
-/// Returns the end of the line: the number of warnings, which are on standard error.
-fn warned(report: &BackupReport) -> String {
-    match report.warnings.len() {
-        0 => "\n".to_owned(),
-        n => format!("; WARNING: {}\n", count(n, "warning")),
-    }
-}
-
-fn kind(report: &BackupReport) -> &'static str {
-    match report.manifest.base {
-        Some(_) => "incremental",
-        None => "full",
-    }
-}
-
-/// Describes the LSNs of a backup (`docs/reference/numbers.md`).
-pub(super) fn lsns(lsn: &LsnRange) -> String {
-    format!(
-        "LSN: from_lsn {}, to_lsn {}, redo log {} to {}",
-        lsn.from_lsn, lsn.to_lsn, lsn.start_checkpoint, lsn.last_lsn
-    )
-}
-
-fn summary(report: &BackupReport) -> String {
-    let m = &report.manifest;
-    let seconds = report.seconds.max(0.001);
-    let mut out = format!(
-        "{}\n  {} of tablespaces, {} read in {} ({}/s), {} stored\n  {}\n",
-        m.name,
-        human::bytes(m.data_bytes()),
-        human::bytes(report.read_bytes),
-        human::duration(Duration::from_secs_f64(seconds)),
-        human::bytes((report.read_bytes as f64 / seconds) as u64),
-        human::bytes(report.stored_bytes),
-        lsns(&m.lsn),
-    );
-    if let Some(reason) = &report.reason {
-        out += &format!("  {} because {reason}\n", kind(report));
-    }
-    if let Some(b) = &m.binlog {
-        out += &format!("  binary log {} position {}\n", b.file, b.position);
-        if !b.gtid_executed.is_empty() {
-            out += &format!("  gtid_executed {}\n", b.gtid_executed);
-        }
-    }
-    if let Some(of) = &m.replica {
-        for channel in &of.channels {
-            out += &format!("  source {}\n", replica::source(channel));
-        }
-    }
-    out += &format!("  {} verified", count(m.pages.verified, "page"));
-    if m.pages.unverifiable > 0 {
-        out += &format!(
-            ", {} read twice (their checksums can't be checked without the key)",
-            count(m.pages.unverifiable, "encrypted page")
-        );
-    }
-    if m.pages.rereads > 0 {
-        out += &format!(
-            ", {} read again because they were being written",
-            m.pages.rereads
-        );
-    }
-    out += "\n";
-    match m.page_tracking.as_ref().map(|t| (t.used, &t.reason)) {
-        Some((true, _)) => out += "  page tracking: used\n",
-        Some((false, Some(reason))) => out += &format!("  page tracking: not used: {reason}\n"),
-        Some((false, None)) => out += "  page tracking: on, for the next incremental\n",
-        None => {}
-    }
-    for left in m.left_out.iter().filter(|l| LeftOut::opens_keys(&l.reason)) {
-        out += &format!("  not in the backup: {} ({})\n", left.path, left.reason);
-    }
-    if let Some(throttle) = &report.throttle {
-        out += &server_load::summary(throttle);
-    }
-    if let Some(dictionary) = &m.dictionary {
-        out += &absent::not_opened(dictionary);
-        out += &absent::discarded(dictionary);
-    }
-    for warning in &report.warnings {
-        out += &format!("  WARNING: {warning}\n");
-    }
-    out
 }

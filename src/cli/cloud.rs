@@ -136,6 +136,7 @@ fn put(args: &Put, context: &Context) -> Result<(), Failure> {
             .transfer
             .memory(u64::from(args.fifos.fifo_streams.unwrap_or(1))),
         md5: args.md5,
+        manner: crate::cloud::PutManner::Lsnap,
         cancel: interrupt::on_signal(interrupt::UPLOADS)?,
     };
     let inputs = args.fifos.inputs()?.into_iter().map(Input::Pipe).collect();
@@ -179,7 +180,9 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
     let shown = Shown::transferring(context.progress, "downloading");
     let result = crate::cloud::get(&repository, &name, &mut out, &options, &shown);
     shown.end();
-    context.print_to_stderr(&result?, get_summary);
+    let report = result?;
+    streams::sync_output()?;
+    context.print_to_stderr(&report, get_summary);
     Ok(())
 }
 

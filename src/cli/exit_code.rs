@@ -1,18 +1,4 @@
-//! The exit codes of the program.
-//!
-//! | code | meaning |
-//! |---|---|
-//! | 0 | done |
-//! | 1 | failed, or done but its output is not complete (a full disk; a closed pipe is not a failure); the message has the reason |
-//! | 2 | wrong arguments |
-//! | 3 | only of `lsnap check --nagios`: unknown (there, 1 and 2 are WARNING and CRITICAL) |
-//! | 10 | the repository, its bucket, the backup, or a requested file was not found |
-//! | 11 | conflict: the target exists or is not empty, or a lock is held |
-//! | 12 | access denied: password, privilege, key of an encrypted backup, credentials of a store |
-//! | 13 | damage was found: an object, a page, a manifest |
-//! | 14 | a chain is broken or can't be continued |
-//! | 15 | no damage was found, but not everything could be verified |
-//! | 130 | interrupted |
+//! The exit codes of the program. `docs/reference/exit-codes.md` says what to do about each.
 
 use crate::error_kind::ErrorKind;
 use crate::verify::Outcome;

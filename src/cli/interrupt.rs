@@ -3,7 +3,8 @@
 use super::exit::Failure;
 use super::output;
 use crate::cancel::Cancel;
-use std::sync::OnceLock;
+use crate::locked::Locked;
+use std::sync::{Mutex, OnceLock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Message of a command that uploads, after a signal.
@@ -22,8 +23,12 @@ pub(super) fn cancel() -> &'static Cancel {
 
 /// Returns the `Cancel` of the process, which the first signal cancels, so that the command can clean
 /// up; `doing` describes the cleanup. A second signal ends the process at once. An ignored SIGHUP
-/// (`nohup`) stays ignored.
+/// (`nohup`) stays ignored. A later call only replaces the description.
 pub(super) fn on_signal(doing: &'static str) -> Result<Cancel, Failure> {
+    let watched = DOING.locked().replace(doing).is_some();
+    if watched {
+        return Ok(cancel().clone());
+    }
     let failed = |e| Failure::internal(format!("cannot watch for signals: {e}"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -34,13 +39,17 @@ pub(super) fn on_signal(doing: &'static str) -> Result<Cancel, Failure> {
         let _inside = runtime.enter();
         Signals::watch().map_err(failed)?
     };
-    std::thread::spawn(move || runtime.block_on(wait(signals, doing)));
+    std::thread::spawn(move || runtime.block_on(wait(signals)));
     Ok(cancel().clone())
 }
 
-async fn wait(mut signals: Signals, doing: &str) {
+/// The description of the cleanup; `None` as long as signals end the process.
+static DOING: Mutex<Option<&'static str>> = Mutex::new(None);
+
+async fn wait(mut signals: Signals) {
     signals.next().await;
     cancel().cancel();
+    let doing = DOING.locked().unwrap_or_default();
     output::err(&format!("lsnap: stopping; {doing}\n"));
     signals.next().await;
     std::process::exit(130);

@@ -75,7 +75,7 @@ fn label_of(url: &str) -> String {
 }
 
 /// Returns the name of the host: the same as the server's `@@hostname`.
-fn host() -> String {
+pub(super) fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
 }
@@ -165,6 +165,10 @@ impl Running {
             clock: Instant::now(),
         };
         if this.job.args.hooks.any() {
+            // A signal during a hook ends the hook too, and not only lsnap.
+            if let Err(failure) = interrupt::on_signal("the job was not begun") {
+                tracing::warn!("{}", failure.into_message());
+            }
             this.job.args.hooks.check();
             let text = format!("lsnap {} started{}", this.job.labels.command, this.place());
             this.job.args.hooks.call(&this.document(Event::Start, text));

@@ -20,6 +20,11 @@ pub(super) struct LatestArgs {
 }
 
 impl LatestArgs {
+    /// Returns the cluster that was given.
+    pub(super) fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
+    }
+
     /// Returns the meaning of `latest`. `name` is the argument of the command.
     pub(super) fn of(&self, name: Option<&str>) -> Result<LatestOf, Failure> {
         if self.before.is_some() && name != Some("latest") {

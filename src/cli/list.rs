@@ -42,6 +42,11 @@ const fn column(title: &'static str, importance: Option<u8>) -> Column {
 }
 
 impl Args {
+    /// Returns the URL of the repository.
+    pub(super) fn url(&self) -> &str {
+        &self.repo.repo
+    }
+
     /// Returns the URL of the repository, and the repository.
     pub(super) fn opened(&self) -> Result<(&str, Repository), Failure> {
         Ok((&self.repo.repo, self.store.open(&self.repo.repo)?))

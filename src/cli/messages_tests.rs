@@ -2,7 +2,7 @@
 //! structs, which the program translates ([`super::option_names`]).
 
 use super::Cli;
-use super::option_names::{DIFFERENT, STRUCTS, translated};
+use super::option_names::{DIFFERENT, OF_COMPAT, STRUCTS, translated};
 use clap::CommandFactory as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,12 +14,19 @@ const OF_OTHERS: &[(&str, &str)] = &[
     ("lock-ddl", "xtrabackup"),
     ("long", "zstd"),
     ("lower-case-table-names", "mysqld"),
+    ("move-back", "xtrabackup"),
     ("prepare", "xtrabackup"),
+    ("target-dir", "xtrabackup"),
 ];
 
 /// Files with command lines of other programs: the file, the program.
 const LINES_OF_OTHERS: &[(&str, &str)] = &[
+    (
+        "agent/sidecar/calls.rs",
+        "lsnap under the names of xtrabackup",
+    ),
     ("restore/mysqld/arguments.rs", "mysqld"),
+    ("restore/mysqld/missing.rs", "mysqld"),
     ("restore/next/start.rs", "mysqld"),
     ("restore/xtrabackup.rs", "xtrabackup"),
 ];
@@ -120,7 +127,7 @@ fn string_end(body: &str) -> usize {
 }
 
 /// Returns the long options that a text names.
-fn named(text: &str) -> Vec<&str> {
+pub(crate) fn named(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("--") {
         if is_word(text[..at].chars().next_back()) || text[..at].ends_with('-') {
@@ -149,7 +156,7 @@ fn all_sources() -> Vec<PathBuf> {
 }
 
 /// Returns the literals of each file of the library, without the files in [`LINES_OF_OTHERS`].
-fn library_texts() -> Vec<(String, Vec<String>)> {
+pub(crate) fn library_texts() -> Vec<(String, Vec<String>)> {
     let src = src();
     let all = all_sources().into_iter().map(|file| {
         let path = file
@@ -159,8 +166,10 @@ fn library_texts() -> Vec<(String, Vec<String>)> {
             .into_owned();
         (path, literals(&std::fs::read_to_string(&file).unwrap()))
     });
-    // `compat` has the options of xtrabackup.
-    all.filter(|(path, _)| !path.starts_with("cli/") && !path.starts_with("compat/"))
+    // `compat` has the options of xtrabackup, `agent` composes the command lines of its jobs, and the texts of `metrics` are
+    // for people who run the program.
+    let of_program = ["cli/", "compat/", "agent/", "metrics/"];
+    all.filter(|(path, _)| !of_program.iter().any(|layer| path.starts_with(layer)))
         .filter(|(path, _)| LINES_OF_OTHERS.iter().all(|(other, _)| other != path))
         .collect()
 }
@@ -229,7 +238,7 @@ fn the_library_names_no_options() {
 }
 
 /// Returns the paths `Type::name` in a text.
-fn paths(text: &str) -> Vec<(&str, &str)> {
+pub(crate) fn paths(text: &str) -> Vec<(&str, &str)> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let all = text.match_indices("::").map(|(at, _)| {
         let (before, tail) = (&text[..at], &text[at + 2..]);
@@ -242,7 +251,7 @@ fn paths(text: &str) -> Vec<(&str, &str)> {
 }
 
 /// Returns the fields of all structs and the variants of all enums of the sources, as `Type::name`.
-fn members() -> BTreeSet<String> {
+pub(crate) fn members() -> BTreeSet<String> {
     let mut out = BTreeSet::new();
     for file in all_sources() {
         let text = std::fs::read_to_string(file).unwrap();
@@ -283,6 +292,9 @@ fn fault(owner: &str, name: &str, members: &BTreeSet<String>) -> Option<String> 
     let path = format!("{owner}::{name}");
     if !members.contains(&path) {
         return Some(format!("{path} doesn't exist"));
+    }
+    if OF_COMPAT.contains(&owner) {
+        return None;
     }
     let translated = translated(&path);
     let known = options_of(owner);

@@ -2,7 +2,10 @@
 //! calls of the library. Each subcommand has a file.
 
 mod absent;
+mod agent;
+mod backed_up;
 mod backup;
+mod by_step;
 mod check;
 mod cloud;
 mod config;
@@ -16,12 +19,14 @@ mod generate;
 mod headers;
 mod hooks;
 mod human;
+mod install_links;
 mod interrupt;
 mod job;
 mod json;
 mod key;
 mod latest_args;
 mod list;
+mod log_format;
 mod metrics;
 mod modes;
 mod next_steps;
@@ -38,16 +43,19 @@ mod retention;
 mod server_load;
 mod shared;
 mod show;
+mod slot;
 mod store_args;
 mod streams;
 mod table;
 mod unwrap;
 mod usage;
 mod verify;
+mod verify_checks;
 mod xbstream;
 
 pub(crate) use shared::{
-    ask, limit_modes, on_signal, print, print_to_stderr, printed, standard_output,
+    ask, cancel, limit_modes, on_signal, option_with_command, print, print_to_stderr,
+    standard_input, standard_output, sync_output, translated_by,
 };
 
 use clap::error::ErrorKind;
@@ -109,6 +117,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run backups and other jobs by schedules and by requests, as a daemon.
+    Agent(Box<agent::Args>),
     /// Back up a running server: a full backup, or an incremental on an earlier one.
     Backup(Box<backup::Args>),
     /// Check that the newest backups are recent enough and nothing is damaged, for monitoring.
@@ -126,6 +136,8 @@ enum Command {
     Copy(Box<copy::Args>),
     /// Delete a backup, and with --cascade the backups that need it.
     Delete(Box<delete::Args>),
+    /// Make links by which lsnap is called as xtrabackup, xbstream, xbcloud and xbcrypt.
+    InstallLinks(install_links::Args),
     /// List the backups of a repository, by chain.
     List(Box<list::Args>),
     /// Protect the chain of a backup from deletion until it is unpinned.
@@ -189,7 +201,8 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
         Command::Restore(_) => modes::Readers::Group,
         _ => modes::Readers::Owner,
     });
-    start_log(cli.verbose, cli.quiet);
+    let is_agent = matches!(cli.command, Command::Agent(_));
+    start_log(cli.verbose + u8::from(is_agent && !cli.quiet), cli.quiet);
     let context = Context {
         json: cli.json,
         progress: if cli.quiet {
@@ -204,6 +217,7 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
     let running = cli.command.job();
     let running = running.map(|job| job::Running::start(job, &context.facts));
     let result = match cli.command {
+        Command::Agent(agent) => agent::run(&agent, args, &context),
         Command::Backup(args) => backup::run(&args, &context),
         Command::Check(args) => check::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
@@ -213,6 +227,7 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
         Command::Consolidate(args) => consolidate::run(&args, &context),
         Command::Copy(args) => copy::run(&args, &context),
         Command::Delete(args) => delete::run(&args, &context),
+        Command::InstallLinks(args) => install_links::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
         Command::Pin(args) => pin::run(&args, true, &context),
         Command::Unpin(args) => pin::run(&args, false, &context),
@@ -314,12 +329,16 @@ fn start_log(verbose: u8, quiet: bool) {
         // It would print them to standard error, and panic if that is closed.
         .log_internal_errors(false)
         .with_target(false)
+        .map_event_format(log_format::WithJob::new)
         .init();
 }
 
 #[cfg(test)]
+pub(crate) use install_links::NAMES as LINKS;
+
+#[cfg(test)]
 #[path = "messages_tests.rs"]
-mod messages;
+pub(crate) mod messages;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The commands that help if the target of a restore has files.
 
 use super::exit::Failure;
-use super::hooks::HIDDEN_VALUES;
+use super::hooks::{Word, words};
 use crate::restore::{Occupied, RestoreError, quoted_word};
 use std::path::Path;
 
@@ -16,21 +16,11 @@ pub(super) fn failure(error: RestoreError) -> Failure {
 
 /// Returns a command line without the options whose values can be secrets.
 fn without_hidden(typed: impl Iterator<Item = String>) -> String {
-    let mut words = Vec::new();
-    let mut hide_next = false;
-    for word in typed {
-        let option = word.split('=').next().unwrap_or_default();
-        let is_hidden = HIDDEN_VALUES.contains(&option);
-        if std::mem::take(&mut hide_next) {
-            continue;
-        }
-        if is_hidden {
-            hide_next = !word.contains('=');
-            continue;
-        }
-        words.push(quoted_word(&word));
-    }
-    words.join(" ")
+    let shown = words(typed).filter_map(|word| match word {
+        Word::Open(word) => Some(quoted_word(&word)),
+        Word::Option(_) | Word::Value | Word::OptionAndValue(_) => None,
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the commands, with the arguments as they were typed.

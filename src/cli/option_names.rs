@@ -32,13 +32,19 @@ pub(super) const STRUCTS: &[(&str, &[&str])] = &[
     ("VerifyOptions", &["verify"]),
 ];
 
+/// The option structs that only the programs under xtrabackup's names fill; `compat` has their options.
+pub(super) const OF_COMPAT: &[&str] = &["BackOptions", "PrepareOptions"];
+
 /// Fields, and variants of fields' types, whose options have other names.
 pub(super) const DIFFERENT: &[(&str, &str)] = &[
     ("Addressing::Path", "--path-style"),
     ("Addressing::VirtualHosted", "--virtual-hosted"),
     ("ApplierChoice::Auto", "--redo-applier=auto"),
     ("ApplierChoice::Mysqld", "--redo-applier=mysqld"),
+    ("ApplierChoice::Server", "--redo-applier=server"),
     ("ApplierChoice::Xtrabackup", "--redo-applier=xtrabackup"),
+    ("BaseChoice::Latest", "--incremental"),
+    ("BaseChoice::Named", "--base"),
     ("BackupOptions::allow_untested", "--allow-untested-server"),
     ("BackupOptions::compression", "--compress"),
     ("BackupOptions::key", "--key-file"),
@@ -93,17 +99,27 @@ pub(super) const DIFFERENT: &[(&str, &str)] = &[
 /// Replaces the paths of fields in a text by options. " to true" after a path is removed ("set
 /// `BackupOptions::allow_untested` to true"), as is " to false" if the option negates the field.
 pub(super) fn translated(text: &str) -> Cow<'_, str> {
+    translated_by(text, &|_, _| None)
+}
+
+/// The same for another program. `own` returns the option of that program for a type and its field; an option that only
+/// lsnap has is named with its command.
+pub(super) fn translated_by<'a>(text: &'a str, own: OwnOption<'_>) -> Cow<'a, str> {
     let mut out = String::new();
     let mut copied = 0;
     for (at, _) in text.match_indices("::") {
-        let Some(found) = path_at(&text[copied..], at.saturating_sub(copied)) else {
+        let Some(found) = path_at(&text[copied..], at.saturating_sub(copied), own) else {
             continue;
         };
         out += &text[copied..copied + found.start];
         out += &found.option;
         copied += found.end;
         let negates = found.option.trim_start_matches('-').starts_with("no-");
-        let value = if negates { " to false" } else { " to true" };
+        let value = if found.negates.unwrap_or(negates) {
+            " to false"
+        } else {
+            " to true"
+        };
         if text[copied..].starts_with(value) {
             copied += value.len();
         }
@@ -115,16 +131,21 @@ pub(super) fn translated(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Returns the option of another program for a type and its field, if it has one.
+pub(super) type OwnOption<'a> = &'a dyn Fn(&str, &str) -> Option<String>;
+
 /// A path in a text, and the option that replaces it.
 struct Found {
     start: usize,
     end: usize,
     option: String,
+    /// Whether the option negates the field, if that is not to be seen from its name.
+    negates: Option<bool>,
 }
 
 /// Returns the path whose `::` is at `at`. The text before it must end with the type. No word boundary is required,
 /// because in JSON the characters `\n` can precede it.
-fn path_at(text: &str, at: usize) -> Option<Found> {
+fn path_at(text: &str, at: usize, own: OwnOption<'_>) -> Option<Found> {
     let before = text.get(..at)?;
     let tail = text.get(at + 2..)?;
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -137,12 +158,15 @@ fn path_at(text: &str, at: usize) -> Option<Found> {
             .filter_map(|(path, _)| Some(path.split_once("::")?.0)),
     );
     let owner = types
+        .chain(OF_COMPAT.iter().copied())
         .filter(|name| before.ends_with(name))
         .max_by_key(|name| name.len())?;
+    let of_other = own(owner, field);
     Some(Found {
         start: at - owner.len(),
         end: at + 2 + len,
-        option: option(owner, field)?,
+        negates: of_other.as_ref().map(|_| false),
+        option: of_other.or_else(|| option(owner, field))?,
     })
 }
 
@@ -155,6 +179,17 @@ fn option(owner: &str, field: &str) -> Option<String> {
     let is_field = field.starts_with(|c: char| c.is_ascii_lowercase());
     let of_struct = STRUCTS.iter().any(|(name, _)| *name == owner);
     (is_field && of_struct).then(|| format!("--{}", field.replace('_', "-")))
+}
+
+/// Returns the option of lsnap that sets a field, with the command that has it.
+pub(super) fn with_command(owner: &str, field: &str) -> Option<String> {
+    let option = option(owner, field)?;
+    let commands = STRUCTS.iter().find(|(name, _)| *name == owner);
+    let command = commands.and_then(|(_, commands)| commands.first());
+    Some(match command {
+        Some(command) => format!("{option} of `lsnap {command}`"),
+        None => format!("{option} of `lsnap`"),
+    })
 }
 
 #[cfg(test)]

@@ -27,6 +27,11 @@ pub(super) struct Args {
     /// Print what would be deleted, delete nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Delete only chains whose full backup was made by the schedule NAME of the agent, and keep the newest --keep-full of
+    /// them. Other rules are ignored.
+    #[arg(long, hide = true, value_name = "NAME", requires = "keep_full", conflicts_with_all = ["all", "unfinished_only"],
+          value_parser = super::slot::parse_schedule)]
+    schedule: Option<String>,
     #[command(flatten)]
     deletion: Deletion,
     #[command(flatten)]
@@ -45,16 +50,32 @@ impl Args {
     }
 }
 
+impl Args {
+    fn policy(&self) -> Policy {
+        let policy = self.retention.policy();
+        let Some(schedule) = &self.schedule else {
+            return Policy {
+                unfinished_only: self.unfinished_only,
+                may_delete_all: self.all,
+                ..policy
+            };
+        };
+        // the other rules are those of the repository, for all its backups
+        Policy {
+            schedule: Some(schedule.clone()),
+            keep_full: policy.keep_full,
+            unfinished_older_than: policy.unfinished_older_than,
+            ..Policy::default()
+        }
+    }
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.repo.repo)?;
     context.facts.opened(&repository);
     let mut options = args.deletion.options()?;
     options.dry_run = args.dry_run;
-    let policy = Policy {
-        unfinished_only: args.unfinished_only,
-        may_delete_all: args.all,
-        ..args.retention.policy()
-    };
+    let policy = args.policy();
     let shown = Shown::transferring(context.progress, "deleting");
     let result = store::prune(&repository, &policy, &options, Utc::now(), &shown);
     shown.end();
@@ -163,6 +184,7 @@ const fn reason(why: Keep) -> &'static str {
         Keep::NoPolicy => "only unfinished backups are deleted",
         Keep::NoFull => "it has no finished full backup; `lsnap delete --cascade` deletes it",
         Keep::Disputed => "the newest by its time but not by its LSN; `lsnap delete` deletes it",
+        Keep::OtherSchedule => "its full backup was not made by the schedule",
         Keep::InUse => "in use",
         Keep::InProgress => "it has an unfinished backup that may still be written",
     }

@@ -7,7 +7,7 @@ use super::json::RestoreDocument;
 use super::latest_args::LatestArgs;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human, key, next_steps, occupied};
+use super::{Context, by_step, human, key, next_steps};
 use crate::counted::count;
 use crate::restore::{ApplierChoice, RestoreOptions, RestoreReport};
 use chrono::Utc;
@@ -98,6 +98,8 @@ enum Applier {
     Xtrabackup,
     /// Crash recovery of a mysqld.
     Mysqld,
+    /// The first start of the restored server; no program is needed here.
+    Server,
 }
 
 impl Args {
@@ -128,6 +130,7 @@ impl Args {
                 Applier::Auto => ApplierChoice::Auto,
                 Applier::Xtrabackup => ApplierChoice::Xtrabackup,
                 Applier::Mysqld => ApplierChoice::Mysqld,
+                Applier::Server => ApplierChoice::Server,
             },
             mysqld: self.mysqld.clone(),
             xtrabackup: self.xtrabackup.clone(),
@@ -164,7 +167,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Some((repo, name)) => crate::restore::plan(repo, name, &options),
         None => crate::restore::plan_directories(&args.directories()?, &options),
     };
-    let plan = plan.map_err(occupied::failure)?;
+    let opened = repo.as_ref().map(|(repo, _)| (repo, args.repo.as_str()));
+    let plan = plan.map_err(|error| by_step::failure(error, opened, &args.datadir))?;
     if args.print_plan {
         let document = RestoreDocument::plan(&plan, Utc::now());
         context.print(&document, |_| plan.to_string());
@@ -198,16 +202,20 @@ pub(super) fn error_code(text: &str) -> Result<String, String> {
 }
 
 fn summary(report: &RestoreReport) -> String {
+    let redo = if report.redo_applied {
+        let time = human::duration(report.apply_time);
+        format!("applied by {} in {time}", report.applier)
+    } else {
+        format!("left for {}", report.applier)
+    };
     let mut out = format!(
-        "{} restored to {}\n  {} fetched of {} stored, {} written in {}; redo applied by {} in {}\n",
+        "{} restored to {}\n  {} fetched of {} stored, {} written in {}; redo {redo}\n",
         report.target,
         report.datadir.display(),
         human::bytes(report.fetched_bytes),
         human::bytes(report.stored_bytes),
         human::bytes(report.written_bytes),
         human::duration(report.merge_time),
-        report.applier,
-        human::duration(report.apply_time),
     );
     for member in &report.members {
         out += &format!(

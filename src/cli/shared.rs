@@ -1,7 +1,8 @@
 //! What the programs under xtrabackup's names (`compat`) use of this one: its output, and its signals.
 
-use super::{connect, interrupt, modes, output, streams};
+use super::{connect, interrupt, modes, option_names, output, streams};
 use crate::cancel::Cancel;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 
@@ -15,9 +16,18 @@ pub(crate) fn print_to_stderr(text: &str) {
     output::err(text);
 }
 
-/// Returns a text as it is printed: escaped, with options instead of the library's fields.
-pub(crate) fn printed(text: &str) -> String {
-    output::printed(text)
+/// Returns a text with options of another program instead of the library's fields. `own` returns the option for a type
+/// and its field.
+pub(crate) fn translated_by<'a>(
+    text: &'a str,
+    own: &dyn Fn(&str, &str) -> Option<String>,
+) -> Cow<'a, str> {
+    option_names::translated_by(text, own)
+}
+
+/// Returns the option of lsnap that sets a field of a type, with its command.
+pub(crate) fn option_with_command(owner: &str, field: &str) -> Option<String> {
+    option_names::with_command(owner, field)
 }
 
 /// Returns standard output for a stream.
@@ -26,6 +36,27 @@ pub(crate) fn printed(text: &str) -> String {
 /// It is a terminal, or closed: the message.
 pub(crate) fn standard_output() -> Result<File, String> {
     streams::standard_output().map_err(|failure| failure.into_message())
+}
+
+/// Syncs standard output if it is a file.
+///
+/// # Errors
+/// The data is not on the disk: the message.
+pub(crate) fn sync_output() -> Result<(), String> {
+    streams::sync_output().map_err(|failure| failure.into_message())
+}
+
+/// Returns standard input for a stream.
+///
+/// # Errors
+/// It is a terminal, or can't be used: the message.
+pub(crate) fn standard_input() -> Result<File, String> {
+    streams::standard_input().map_err(|failure| failure.into_message())
+}
+
+/// Returns the `Cancel` of the process. Without [`on_signal`] it is never cancelled.
+pub(crate) fn cancel() -> Cancel {
+    interrupt::cancel().clone()
 }
 
 /// Returns the `Cancel` of the process, which the first signal cancels; `doing` describes the cleanup.

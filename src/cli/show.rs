@@ -4,7 +4,7 @@ use super::exit::Failure;
 use super::json::{Entries, FileDocument, ShowDocument, problem};
 use super::latest_args::LatestArgs;
 use super::store_args::{RepoArg, StoreArgs};
-use super::{Context, absent, backup, human, list, replica};
+use super::{Context, absent, backed_up, human, list, replica};
 use crate::manifest::{Absence, BackupKind, Dictionary, Summary, Wrapping};
 use crate::store::{Contents, Description};
 use crate::{counted, store};
@@ -129,7 +129,7 @@ impl Page {
         let took = (s.finished_at - s.started_at).to_std().unwrap_or_default();
         self.line("took", human::duration(took));
         let lsn = &s.lsn;
-        let lsns = backup::lsns(lsn);
+        let lsns = backed_up::lsns(lsn);
         self.line("LSN", lsns.trim_start_matches("LSN: "));
         if s.kind == BackupKind::Incremental {
             self.line("scanned", format!("pages from LSN {} on", lsn.scan_floor));
@@ -220,7 +220,11 @@ impl Page {
             match space.why {
                 Absence::Missing => self.line("MISSING", absent::missing(space)),
                 Absence::Discarded => self.line("discarded", &space.name),
+                Absence::Filtered => {}
             }
+        }
+        if let Some(partial) = absent::partial(dictionary) {
+            self.line("PARTIAL", partial);
         }
         for table in &dictionary.other_engines {
             self.line("MISSING", format!("the rows of {table}"));

@@ -1,6 +1,7 @@
 //! Opens xbstreams: standard input and output, or FIFOs (`docs/format/xbstream.md#fifos`).
 
 use super::exit::Failure;
+use super::exit_code::ExitCode;
 use super::interrupt;
 use crate::archive::fifo::{self, FifoOptions};
 use rustix::fs::{FileType, OFlags, fstat, stat};
@@ -41,16 +42,7 @@ impl Fifos {
         if let Some(options) = self.options() {
             return Ok(fifo::readers(&options)?);
         }
-        let input = std::io::stdin();
-        if input.is_terminal() {
-            return Err(Failure::arguments(
-                "standard input is a terminal: pipe an xbstream into it".to_owned(),
-            ));
-        }
-        // Without the buffer of std: chunks are read directly into their memory.
-        let input = rustix::io::dup(&input)
-            .map_err(|e| Failure::internal(format!("cannot use standard input: {e}")))?;
-        Ok(vec![File::from(input)])
+        Ok(vec![standard_input()?])
     }
 
     /// Opens the output streams.
@@ -62,6 +54,20 @@ impl Fifos {
     }
 }
 
+/// Returns standard input for a stream.
+pub(super) fn standard_input() -> Result<File, Failure> {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        return Err(Failure::arguments(
+            "standard input is a terminal: pipe an xbstream into it".to_owned(),
+        ));
+    }
+    // Without the buffer of std: chunks are read directly into their memory.
+    let input = rustix::io::dup(&input)
+        .map_err(|e| Failure::internal(format!("cannot use standard input: {e}")))?;
+    Ok(File::from(input))
+}
+
 /// Returns whether a descriptor was closed when the program started: Rust's runtime then opens
 /// /dev/null for it, for reading and writing, and a backup would succeed without storing a byte.
 fn leads_nowhere(output: &impl AsFd) -> bool {
@@ -71,6 +77,23 @@ fn leads_nowhere(output: &impl AsFd) -> bool {
         return false;
     };
     both && found.st_rdev == null.st_rdev && FileType::from_raw_mode(found.st_mode).is_char_device()
+}
+
+/// Syncs standard output if it is a file: some file systems report only then that there was no space for the data, and
+/// a caller may remove the original after this program has succeeded.
+pub(super) fn sync_output() -> Result<(), Failure> {
+    let output = super::output::terminal();
+    let is_file =
+        fstat(&output).is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_file());
+    if !is_file {
+        return Ok(());
+    }
+    rustix::fs::fsync(&output).map_err(|error| {
+        Failure::with_code(
+            ExitCode::Failed,
+            format!("standard output could not be written to the disk: {error}; what is there is incomplete"),
+        )
+    })
 }
 
 /// Returns standard output for a stream.

@@ -9,15 +9,17 @@ use super::latest_args::LatestArgs;
 use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
 use super::store_args::{RepoArg, StoreArgs};
-use super::{Context, absent, human, key};
+use super::{Context, absent, human, key, verify_checks};
+use crate::store::Repository;
 use crate::verify::{
-    Authentication, Level, MemberReport, Outcome, TestRestoreOptions, VerifyOptions, VerifyReport,
-    Which,
+    Authentication, Level, MemberReport, Outcome, Picked, Restored, TestRestoreOptions,
+    VerifyOptions, VerifyReport, Which,
 };
 use crate::{counted, verify};
 use chrono::Utc;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Arguments of `lsnap verify`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +32,13 @@ pub(super) struct Args {
     name: String,
     #[command(flatten)]
     latest: LatestArgs,
+    /// Choose the backup: `newest`, or `random` by age: the newest one up to a random moment of the time that the
+    /// backups cover. The report has the seed, which repeats the choice.
+    #[arg(long, value_name = "HOW", conflicts_with_all = ["all", "before"])]
+    pick: Option<Pick>,
+    /// The seed of `--pick random` and of the order of `--check-tables-for` [default: a random number].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Verify every backup of the repository, of all clusters.
     #[arg(long)]
     all: bool,
@@ -85,6 +94,17 @@ pub(super) struct Args {
     /// be repeated.
     #[arg(long, value_name = "CODE", value_parser = error_code, requires = "restore", help_heading = "Test restore")]
     accept_error: Vec<String>,
+    /// Check tables in a random order and begin no other after this time, for example 10m [default: check all].
+    #[arg(long, value_name = "TIME", value_parser = human::parse_duration, requires = "restore", help_heading = "Test restore")]
+    check_tables_for: Option<Duration>,
+    /// A file of queries with their expected results, which the restored server must return.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "restore",
+        help_heading = "Test restore"
+    )]
+    checks: Option<PathBuf>,
     /// Restore even if the scratch directory may have too little space.
     #[arg(long, requires = "restore", help_heading = "Test restore")]
     skip_space_check: bool,
@@ -106,6 +126,15 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
+/// How the backup of a drill is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Pick {
+    /// The newest one.
+    Newest,
+    /// At random, by age.
+    Random,
+}
+
 impl Args {
     pub(super) fn job(&self) -> Job {
         Job::new("verify", Some(&self.repo.repo), &self.job).with_level(self.level())
@@ -119,7 +148,7 @@ impl Args {
         }
     }
 
-    fn options(&self) -> Result<VerifyOptions, Failure> {
+    fn options(&self, seed: u64) -> Result<VerifyOptions, Failure> {
         let defaults = VerifyOptions::default();
         Ok(VerifyOptions {
             level: self.level(),
@@ -135,6 +164,12 @@ impl Args {
                 keyring_config: self.keyring_config.clone(),
                 accepted_errors: self.accept_error.clone(),
                 skip_space_check: self.skip_space_check,
+                table_budget: self.check_tables_for,
+                seed,
+                checks: self
+                    .checks
+                    .as_deref()
+                    .map_or(Ok(Vec::new()), verify_checks::read)?,
                 ..TestRestoreOptions::default()
             },
             ..defaults
@@ -143,7 +178,8 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let mut options = args.options()?;
+    let seed = seed(args)?;
+    let mut options = args.options(seed)?;
     let which = match (args.all, args.name.as_str()) {
         (true, "latest") => Which::All,
         (true, _) => {
@@ -161,10 +197,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         false => "nothing more is verified",
     };
     options.cancel = interrupt::on_signal(doing)?;
+    let picked = match args.pick {
+        Some(Pick::Random) => Some(pick(args, &repo, seed)?),
+        Some(Pick::Newest) | None => None,
+    };
+    let which = match &picked {
+        Some(picked) => Which::Named(picked.name.as_str()),
+        None => which,
+    };
     let shown = Shown::new(context.progress);
     let result = verify::verify(&repo, which, &options, &shown);
     shown.end();
-    let report = result?;
+    let mut report = result?;
+    report.picked = picked;
     context.facts.verified(&report, options.level);
     let code = ExitCode::from(report.outcome());
     let document = VerifyDocument::of(&report, Utc::now());
@@ -187,6 +232,39 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
     };
     Err(Failure::with_code(code, message))
+}
+
+/// Returns the seed that was given, or a random one.
+fn seed(args: &Args) -> Result<u64, Failure> {
+    if let Some(seed) = args.seed {
+        return Ok(seed);
+    }
+    // Short enough for every reader of JSON.
+    let seed = getrandom::u32().map_err(|error| {
+        Failure::internal(format!("the system provides no random numbers: {error}"))
+    })?;
+    Ok(u64::from(seed))
+}
+
+/// Chooses a backup at random.
+fn pick(args: &Args, repo: &Repository, seed: u64) -> Result<Picked, Failure> {
+    if args.name != "latest" {
+        return Err(Failure::arguments(format!(
+            "--pick chooses the backup, but {} is given; leave one out",
+            args.name
+        )));
+    }
+    let listed = repo.list()?;
+    match verify::by_age(&listed, args.latest.cluster(), seed) {
+        Some(name) => Ok(Picked { name, seed }),
+        None => Err(Failure::with_code(
+            ExitCode::NotFound,
+            format!(
+                "no finished backups were found in {}: none can be chosen",
+                args.repo.repo
+            ),
+        )),
+    }
 }
 
 /// Describes the backups that were not verified or not authenticated.
@@ -218,6 +296,7 @@ fn has_remarks(report: &VerifyReport) -> bool {
     ];
     let incomplete = |m: &MemberReport| m.dictionary.iter().flat_map(absent::lacking).count() > 0;
     !report.passed_over.is_empty()
+        || !report.restored.is_empty()
         || others.iter().any(|names| !names.is_empty())
         || report.members.iter().any(incomplete)
 }
@@ -290,6 +369,12 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             ));
         }
     }
+    if let Some(picked) = &report.picked {
+        line(format!(
+            "{} was chosen at random; --seed {} repeats the choice",
+            picked.name, picked.seed
+        ));
+    }
     for restored in &report.restored {
         let gtid = if restored.gtid_verified {
             ", at the recorded GTID position"
@@ -301,6 +386,7 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             restored.name,
             counted::count(restored.tables, "table")
         ));
+        drilled(restored).into_iter().for_each(&mut line);
         restored.problems.iter().for_each(|p| line(text_of(p)));
     }
     for passed in &report.passed_over {
@@ -330,6 +416,38 @@ fn summary(report: &VerifyReport, level: Level) -> String {
         line("nothing was verified".to_owned());
     }
     out
+}
+
+/// Describes the checks of a restored backup beyond its tables, and the times.
+fn drilled(restored: &Restored) -> Vec<String> {
+    let mut lines = Vec::new();
+    if restored.tables_left > 0 {
+        let left = counted::count(restored.tables_left, "table");
+        lines.push(format!("  not checked, because the time was over: {left}"));
+    }
+    if !restored.checks.is_empty() {
+        let passed = restored.checks.iter().filter(|check| check.passed).count();
+        let of = counted::count(restored.checks.len(), "query");
+        lines.push(format!("  {passed} of {of} with the expected result"));
+    }
+    let times = [
+        ("fetch and merge", restored.merge_seconds),
+        ("redo", restored.redo_seconds),
+        ("checks", restored.check_seconds),
+    ];
+    let times = times.into_iter().filter_map(|(what, seconds)| {
+        let time = Duration::try_from_secs_f64(seconds?).ok()?;
+        Some(format!("{what} {}", human::duration(time)))
+    });
+    let times: Vec<String> = times.collect();
+    if !times.is_empty() {
+        lines.push(format!(
+            "  {} in {}",
+            human::bytes(restored.restored_bytes),
+            times.join(", ")
+        ));
+    }
+    lines
 }
 
 fn text_of(problem: &verify::Problem) -> String {

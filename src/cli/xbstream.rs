@@ -157,6 +157,7 @@ fn create(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = archive::create(&args.files, outputs, &options, &shown);
     shown.end();
     let report = result?;
+    streams::sync_output()?;
     if context.json {
         output::json(&report);
     } else if context.verbose > 0 {

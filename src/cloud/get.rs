@@ -116,6 +116,51 @@ pub fn get(
     Ok(report)
 }
 
+/// Writes a backup, or some of its files, as several xbstreams. All chunks of a file are in one of
+/// them, which its path decides.
+///
+/// # Errors
+/// As [`get`].
+///
+/// # Panics
+/// If `outs` is empty.
+pub fn get_streams(
+    repository: &Repository,
+    name: &BackupName,
+    outs: Vec<Box<dyn Write + Send>>,
+    options: &GetOptions,
+    progress: &dyn Progress,
+) -> Result<GetReport, CloudError> {
+    assert!(!outs.is_empty(), "at least one stream");
+    let failed = |source| CloudError::Output { source };
+    let outs: Vec<_> = outs.into_iter().map(Mutex::new).collect();
+    let report = transfer(repository, name, options, progress, &|bytes: Bytes| {
+        let out = match stream_of(&bytes, outs.len())? {
+            Some(stream) => &outs[stream],
+            None => return Ok(()),
+        };
+        out.locked().write_all(&bytes).map_err(failed)
+    })?;
+    for out in outs {
+        out.unlocked().flush().map_err(failed)?;
+    }
+    Ok(report)
+}
+
+/// Returns the index of the stream for the file of an object: the sum of the bytes of its path,
+/// modulo the number of streams. Nothing for an object without a chunk.
+fn stream_of(object: &Bytes, streams: usize) -> Result<Option<usize>, CloudError> {
+    let mut chunks = xbstream::chunks(object.clone());
+    let first = chunks
+        .next_unchecked()
+        .map_err(|source| CloudError::Stream {
+            input: "an object".to_owned(),
+            source,
+        })?;
+    let sum = |path: &str| path.bytes().map(usize::from).sum::<usize>();
+    Ok(first.map(|chunk| sum(chunk.path()) % streams))
+}
+
 /// Extracts a backup, or some of its files, into a directory, without building a stream in between.
 ///
 /// [`GetOptions::cancel`] ends the extraction too.

@@ -25,6 +25,7 @@ mod ledger;
 mod put;
 mod raw;
 mod sealed;
+mod state;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -32,8 +33,9 @@ mod whole;
 
 pub use delete::{DeleteOptions, DeleteReport, delete};
 pub use error::CloudError;
-pub use get::{GetOptions, GetReport, Proof, get, get_into};
-pub use put::{PutOptions, PutReport, put};
+pub use get::{GetOptions, GetReport, Proof, get, get_into, get_streams};
+pub use put::{PutManner, PutOptions, PutReport, put};
+pub(crate) use state::stored_state;
 
 use crate::manifest::{BackupName, MANIFEST};
 

@@ -41,8 +41,24 @@ pub struct PutOptions {
     pub memory: u64,
     /// Stores `<name>.md5` too, with one line an object.
     pub md5: bool,
-    /// Ends the put early. The objects that it stored are removed.
+    /// What happens around the stream, and to the objects of a put that fails.
+    pub manner: PutManner,
+    /// Ends the put early. The objects that it stored are removed, or stay with
+    /// [`PutManner::Xbcloud`].
     pub cancel: Cancel,
+}
+
+/// The behaviour of a put beyond the objects of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PutManner {
+    /// The repository gets its marker. After a failure, the stored objects are removed.
+    #[default]
+    Lsnap,
+    /// As xbcloud does it: nothing but the stream's objects and `<name>.md5` is stored. After a
+    /// failure, the stored objects stay, except that those which mark a backup as finished are not
+    /// stored; the MD5 digests of an incomplete stream are stored too. A `<name>.md5` of which no
+    /// object exists any more is replaced.
+    Xbcloud,
 }
 
 impl PutOptions {
@@ -64,6 +80,7 @@ impl Default for PutOptions {
             parallel: 4,
             memory: Self::memory_for(1),
             md5: false,
+            manner: PutManner::default(),
             cancel: Cancel::new(),
         }
     }
@@ -94,7 +111,8 @@ pub struct PutReport {
 /// nothing was written then. After any other error, the stored objects are removed:
 /// [`CloudError::TakenBack`]. [`CloudError::Left`] lists the objects that could not be removed. The
 /// cause of both is an error of a stream or of the store, or [`CloudError::Incomplete`] if a file
-/// has no end chunk or the backup has no `xtrabackup_tablespaces`.
+/// has no end chunk or the backup has no `xtrabackup_tablespaces`. With [`PutManner::Xbcloud`], the
+/// objects stay, and the error is the cause itself.
 pub fn put(
     repository: &Repository,
     name: &BackupName,
@@ -104,15 +122,19 @@ pub fn put(
 ) -> Result<PutReport, CloudError> {
     let bucket = repository.bucket();
     bucket.create()?;
-    refuse_if_taken(&bucket, name, options.md5)?;
-    repository.mark_for_backup()?;
+    let as_xbcloud = options.manner == PutManner::Xbcloud;
+    refuse_if_taken(&bucket, name, options.md5 && !as_xbcloud)?;
+    if !as_xbcloud {
+        repository.mark_for_backup()?;
+    }
+    let sealed_only = repository.is_encrypted_only()?;
     progress.phase(Phase::Transfer, None);
     let put = Put {
         bucket,
         name,
         options,
         progress,
-        sealed_only: repository.is_encrypted_only()?,
+        sealed_only,
         chunk_max: options.memory / 4 / (inputs.len().max(1) as u64),
         budget: Budget::new(options.memory / 2),
         ledger: Ledger::of(&options.cancel),
@@ -121,6 +143,7 @@ pub fn put(
     put.store_all(inputs);
     match put.finish() {
         Ok(report) => Ok(report),
+        Err(cause) if as_xbcloud => Err(cause),
         Err(cause) => Err(put.take_back(cause)),
     }
 }
@@ -317,6 +340,7 @@ impl Put<'_> {
             missing.map_or(Ok(()), |what| Err(self.incomplete(what)))
         });
         if let Err(error) = early {
+            self.note_incomplete(&error, &late);
             late.into_iter().for_each(|o| self.ledger.skipped(o.key));
             return Err(error);
         }
@@ -342,6 +366,29 @@ impl Put<'_> {
         })
     }
 
+    /// Stores the MD5 digests of an incomplete stream whose objects stay. `late`: the objects that
+    /// are not stored.
+    fn note_incomplete(&self, error: &CloudError, late: &[Object]) {
+        let is_incomplete = matches!(error, CloudError::Incomplete { .. });
+        if self.options.manner != PutManner::Xbcloud || !is_incomplete {
+            return;
+        }
+        let skipped = |line: &&str| {
+            let object = line.split_once("  ").map_or("", |(_, object)| object);
+            let key = format!("{}/{object}", self.name);
+            late.iter().any(|object| object.key == key)
+        };
+        let mut state = self.ledger.lock();
+        let kept = state.md5.lines().filter(|line| !skipped(line));
+        let kept: String = kept.map(|line| format!("{line}\n")).collect();
+        state.md5 = kept;
+        drop(state);
+        if let Err(error) = self.store_md5() {
+            self.progress
+                .note(&format!("the MD5 digests were not stored: {error}"));
+        }
+    }
+
     fn incomplete(&self, what: String) -> CloudError {
         CloudError::Incomplete {
             name: self.name.clone(),
@@ -355,6 +402,13 @@ impl Put<'_> {
         }
         let key = md5_key(self.name);
         let text = Bytes::from(std::mem::take(&mut self.ledger.lock().md5));
+        if self.options.manner == PutManner::Xbcloud {
+            // That of an earlier upload; without any object of this one it stays.
+            if text.is_empty() {
+                return Ok(None);
+            }
+            self.bucket.delete(&key)?;
+        }
         if let Err(error) = self.bucket.put_new(&key, vec![text.clone()]) {
             let hash = blake3::hash(&text);
             self.ledger

@@ -6,6 +6,7 @@
 //!
 //! Callers split the lines at blanks: five fields come before the text.
 
+use super::option_names;
 use crate::shown;
 use chrono::{SecondsFormat, Utc};
 use std::fmt;
@@ -33,7 +34,7 @@ pub(super) fn error(text: &str) {
 
 fn write(level: &str, text: &str) {
     let time = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, false);
-    for line in text.lines() {
+    for line in option_names::translated(text).lines() {
         let line = format!("{time} 0 [{level}] [MY-011825] [Xtrabackup] {line}\n");
         // A failure can't be reported.
         let _ = std::io::stderr()
@@ -42,13 +43,33 @@ fn write(level: &str, text: &str) {
     }
 }
 
-/// Sends warnings and errors of the library to this log.
-pub(super) fn start() {
-    // It fails if there is one already: then the messages are in that one.
-    let _ = tracing_subscriber::registry().with(Events).try_init();
+/// Writes a line of a program without a log: `xbstream: the text`.
+pub(super) fn plain(program: &str, text: &str) {
+    let line = format!("{program}: {}\n", option_names::translated(text));
+    // A failure can't be reported.
+    let _ = std::io::stderr()
+        .lock()
+        .write_all(shown::lines(&line).as_bytes());
 }
 
-struct Events;
+/// Sends warnings and errors of the library to this log.
+pub(super) fn start() {
+    start_with(|level, text| {
+        if level == Level::ERROR {
+            error(text);
+        } else {
+            warning(text);
+        }
+    });
+}
+
+/// Sends warnings and errors of the library to `show`.
+pub(super) fn start_with(show: fn(Level, &str)) {
+    // It fails if there is one already: then the messages are in that one.
+    let _ = tracing_subscriber::registry().with(Events(show)).try_init();
+}
+
+struct Events(fn(Level, &str));
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Events {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -58,11 +79,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Events {
         }
         let mut text = Text(String::new());
         event.record(&mut text);
-        if *meta.level() == Level::ERROR {
-            error(&text.0);
-        } else {
-            warning(&text.0);
-        }
+        self.0(*meta.level(), &text.0);
     }
 }
 

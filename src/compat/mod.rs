@@ -1,17 +1,20 @@
 //! The programs of Percona XtraBackup under their own names, for the scripts, operators and wrappers that
-//! call them: `xtrabackup`, `xbstream` and `xbcrypt`. lsnap is the program by whose name it was called
+//! call them: `xtrabackup`, `xbstream`, `xbcloud` and `xbcrypt`. lsnap is the program by whose name it was called
 //! (a link), or that its first argument names (`lsnap xtrabackup ...`).
 //!
 //! This layer translates options, output and exit codes. The work is done by the library.
 
 mod log;
+mod option_names;
 mod options;
 mod secrets;
 mod version;
+mod xbcloud;
 mod xbcrypt;
+mod xbstream;
 mod xtrabackup;
 
-use crate::cli;
+use crate::{child, cli};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,6 +25,7 @@ enum Program {
     Lsnap,
     Xtrabackup,
     Xbstream,
+    Xbcloud,
     Xbcrypt,
 }
 
@@ -30,6 +34,7 @@ impl Program {
         match name.to_str()? {
             "xtrabackup" => Some(Self::Xtrabackup),
             "xbstream" => Some(Self::Xbstream),
+            "xbcloud" => Some(Self::Xbcloud),
             "xbcrypt" => Some(Self::Xbcrypt),
             _ => None,
         }
@@ -52,19 +57,14 @@ impl Program {
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
+    child::obey_tie();
     let args: Vec<OsString> = std::env::args_os().collect();
     let (program, before) = Program::of(&args);
     match program {
         Program::Lsnap => cli::main(&args),
-        Program::Xbstream => {
-            secrets::blank(&args, secrets::XBSTREAM_LETTERS);
-            // lsnap's configuration is not a source of xbstream's options.
-            let typed = ["lsnap", "--config=/dev/null", "xbstream"];
-            let mut typed: Vec<OsString> = typed.iter().map(OsString::from).collect();
-            typed.extend(args.into_iter().skip(before));
-            cli::main(&typed)
-        }
+        Program::Xbstream => xbstream::main(&args, before),
         Program::Xtrabackup => xtrabackup::main(&args, before),
+        Program::Xbcloud => xbcloud::main(&args, before),
         Program::Xbcrypt => xbcrypt::main(&args, before),
     }
 }
@@ -72,6 +72,13 @@ pub fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_link_of_an_installation_is_a_program() {
+        for name in cli::LINKS {
+            assert!(Program::named(OsStr::new(name)).is_some(), "{name}");
+        }
+    }
 
     #[test]
     fn the_name_decides_which_program_it_is() {
@@ -83,6 +90,8 @@ mod tests {
             of(&["/usr/bin/xtrabackup", "--backup"]),
             (Program::Xtrabackup, 1)
         );
+        assert_eq!(of(&["/x/xbcloud", "put"]), (Program::Xbcloud, 1));
+        assert_eq!(of(&["lsnap", "xbcloud", "put"]), (Program::Xbcloud, 2));
         assert_eq!(of(&["xbcrypt"]), (Program::Xbcrypt, 1));
         assert_eq!(of(&["xbstream", "-x"]), (Program::Xbstream, 1));
         assert_eq!(

@@ -1,7 +1,7 @@
 //! Secrets on the command line. Callers of xtrabackup give passwords and keys there, where every user of the machine
 //! can read them in the list of processes. As the original does, lsnap overwrites them as soon as it has read them.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,7 +12,25 @@ use std::os::unix::fs::FileExt as _;
 const ARG_START: usize = 48 - 3;
 
 /// The options whose values are secrets, without `--`, and the length of their shortest unambiguous prefix.
-const OPTIONS: [(&str, usize); 3] = [("password", 3), ("encrypt-key", 11), ("transition-key", 2)];
+const OPTIONS: [(&str, usize); 16] = [
+    ("password", 3),
+    ("encrypt-key", 11),
+    ("transition-key", 2),
+    // Of xbcloud.
+    ("s3-access-key", 5),
+    ("s3-secret-key", 6),
+    ("s3-session-token", 6),
+    ("google-access-key", 8),
+    ("google-secret-key", 10),
+    ("google-session-token", 10),
+    ("azure-storage-account", 7),
+    ("azure-access-key", 7),
+    ("swift-key", 7),
+    ("swift-password", 8),
+    ("swift-tenant", 7),
+    ("swift-tenant-id", 7),
+    ("header", 3),
+];
 
 /// The one-letter options of a program.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +55,12 @@ pub(super) const XBCRYPT_LETTERS: Letters = Letters {
 pub(super) const XBSTREAM_LETTERS: Letters = Letters {
     secrets: b"k",
     flags: b"cxtvP?",
+};
+
+/// Of xbcloud.
+pub(super) const XBCLOUD_LETTERS: Letters = Letters {
+    secrets: b"",
+    flags: b"V?",
 };
 
 /// Overwrites the values of secret options in the list of processes. `letters`: the one-letter options with secrets,
@@ -88,9 +112,9 @@ fn places(args: &[OsString], letters: Letters) -> Vec<(usize, usize)> {
             }
             match end {
                 Some(end) => places.push((index, "--".len() + end + 1)),
-                // The value of --password is only taken after `=`.
-                None if !"password".starts_with(name) => places.push((index + 1, 0)),
-                None => {}
+                // The value of --password is only taken after `=`; a word that follows was meant as one.
+                None if "password".starts_with(name) && is_option(args.get(index + 1)) => {}
+                None => places.push((index + 1, 0)),
             }
         } else if let Some(word) = bytes.strip_prefix(b"-") {
             // Flags can be joined before the option.
@@ -102,14 +126,25 @@ fn places(args: &[OsString], letters: Letters) -> Vec<(usize, usize)> {
                 continue;
             };
             match word.len() - flags {
-                1 if *letter != b'p' => places.push((index + 1, 0)),
-                1 => {}
+                1 if *letter == b'p' && is_option(args.get(index + 1)) => {}
+                1 => places.push((index + 1, 0)),
                 _ => places.push((index, flags + 2)),
             }
         }
     }
     places.retain(|(index, from)| args.get(*index).is_some_and(|arg| arg.len() > *from));
     places
+}
+
+/// Returns whether a whole argument is a secret.
+pub(super) fn has_secret(args: &[OsString], word: &OsStr, letters: Letters) -> bool {
+    let places = places(args, letters);
+    let mut whole = places.iter().filter(|(_, from)| *from == 0);
+    whole.any(|(index, _)| args.get(*index).is_some_and(|arg| arg == word))
+}
+
+fn is_option(arg: Option<&OsString>) -> bool {
+    arg.is_some_and(|arg| arg.as_bytes().starts_with(b"-"))
 }
 
 /// Overwrites the arguments of this process from these offsets on with `x`. Rust's own copies of the arguments are
@@ -173,6 +208,30 @@ mod tests {
     }
 
     #[test]
+    fn the_places_of_the_secrets_of_xbcloud() {
+        let args = [
+            "xbcloud",
+            "put",
+            "--s3-access-key=abc",
+            "--s3_secret_key",
+            "abc",
+            "--s3-session=abc",
+            "--azure-a=abc",
+            "--google-secret-key=abc",
+            "--header=Authorization: abc",
+            "--s3-endpoint=http://x",
+            "--s3-region=us-east-1",
+            "name",
+        ];
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        assert_eq!(
+            masked(&args, XBCLOUD_LETTERS),
+            "xbcloud put --s3-access-key=... --s3_secret_key ... --s3-session=... --azure-a=... \
+             --google-secret-key=... --header=... --s3-endpoint=http://x --s3-region=us-east-1 name"
+        );
+    }
+
+    #[test]
     fn a_command_line_without_its_secrets() {
         let args = [
             "x",
@@ -181,18 +240,23 @@ mod tests {
             "-pabc",
             "--encrypt-key",
             "abc",
+            "-p",
+            "abc",
+            "--pass",
+            "abc",
+            "-p",
             "--stream",
         ];
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
         assert_eq!(
             masked(&args, XTRABACKUP_LETTERS),
-            "x --user=root --password=... -p... --encrypt-key ... --stream"
+            "x --user=root --password=... -p... --encrypt-key ... -p ... --pass ... -p --stream"
         );
     }
 
     #[test]
     fn no_other_value_is_overwritten() {
-        assert!(found(&["x", "--password", "abc", "-p", "abc"]).is_empty());
+        assert!(found(&["x", "--password", "--backup", "-p", "-S"]).is_empty());
         assert!(found(&["x", "--encrypt-key-file=/key", "--encrypt=AES256"]).is_empty());
         assert!(found(&["x", "--", "--password=abc"]).is_empty());
         assert!(found(&["x", "--password="]).is_empty());

@@ -3,8 +3,8 @@
 //! Callers compare it with a minimum, and with the series of the server (8.0, 8.4, 9.x). So it is that of a release
 //! of xtrabackup whose behaviour is reproduced; lsnap's own version is the revision id.
 
-/// The release of xtrabackup.
-pub(super) const XTRABACKUP: &str = "8.4.0-4";
+/// The release of xtrabackup, which backups have in `xtrabackup_info` too.
+pub(super) const XTRABACKUP: &str = crate::backup::XTRABACKUP_VERSION;
 /// The server that this release is made for.
 const SERVER: &str = "8.4.0";
 
@@ -12,6 +12,15 @@ const SERVER: &str = "8.4.0";
 pub(super) fn line(program: &str) -> String {
     format!(
         "{program} version {XTRABACKUP} based on MySQL server {SERVER} Linux ({}) (revision id: lsnap-{})",
+        std::env::consts::ARCH,
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// Returns the line of `--version` of a program of xtrabackup other than the main one.
+pub(super) fn of_tool(program: &str) -> String {
+    format!(
+        "{program}  Ver {XTRABACKUP} for Linux ({}) (revision id: lsnap-{})",
         std::env::consts::ARCH,
         env!("CARGO_PKG_VERSION")
     )

@@ -1,7 +1,7 @@
 //! `xbcrypt`: a filter that encrypts or decrypts (`docs/format/wrapping.md#xbcrypt`).
 
 use super::options::{self, Kind, OptionError, Parsed, State, options};
-use super::{secrets, version};
+use super::{log, secrets, version};
 use crate::codec::xbcrypt::{Algorithm, CHUNK, CHUNK_MAX, Key, Reader, encrypt};
 use crate::counted::count;
 use crate::secret_file;
@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Longest key file in bytes.
@@ -62,8 +62,7 @@ pub(super) fn main(args: &[OsString], before: usize) -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A failure can't be reported.
-            let _ = writeln!(io::stderr(), "xbcrypt: {error}");
+            log::plain("xbcrypt", &error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -71,7 +70,7 @@ pub(super) fn main(args: &[OsString], before: usize) -> ExitCode {
 
 /// The failure of a run.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Options(#[from] OptionError),
     #[error("{0}")]
@@ -128,17 +127,15 @@ fn run(parsed: &Parsed) -> Result<(), Failure> {
         )));
     }
     let input = input(from.as_deref())?;
-    let output = output(to.as_deref())?;
-    let result = convert(parsed, key, input, output);
-    // What was written so far could be taken for the whole.
-    if let (Err(_), Some(to)) = (&result, &to)
-        && to.is_file()
-    {
-        let _ = std::fs::remove_file(to);
-    }
-    let bytes = result?;
+    let bytes = match &to {
+        Some(to) if !is_special(to) => into_file(to, |file| convert(parsed, key, input, file))?,
+        _ => {
+            let output = output(to.as_deref())?;
+            convert(parsed, key, input, output)?
+        }
+    };
     if parsed.is_on(Opt::Verbose) {
-        let _ = writeln!(io::stderr(), "xbcrypt: {}", count(bytes, "byte"));
+        log::plain("xbcrypt", &count(bytes, "byte").to_string());
     }
     Ok(())
 }
@@ -178,6 +175,15 @@ fn key(parsed: &Parsed) -> Result<Option<Key>, Failure> {
     };
     let text = parsed.text(Opt::EncryptKey)?.map(str::to_owned);
     let file = parsed.path(Opt::EncryptKeyFile);
+    key_of(algorithm, text, file).map(Some)
+}
+
+/// Returns the key that was given as a text, in a file, or in the environment.
+pub(super) fn key_of(
+    algorithm: Algorithm,
+    text: Option<String>,
+    file: Option<PathBuf>,
+) -> Result<Key, Failure> {
     let environment = || std::env::var("XBCRYPT_ENCRYPTION_KEY").ok();
     match (text, file) {
         (Some(_), Some(_)) => Err(Failure::Arguments(
@@ -187,7 +193,7 @@ fn key(parsed: &Parsed) -> Result<Option<Key>, Failure> {
             let read = secret_file::read(&path, "key", KEY_FILE_MAX).map_err(|error| {
                 Failure::Arguments(format!("key file {}: {error}", path.display()))
             })?;
-            Ok(Some(Key::from_text(algorithm, &read.bytes)?))
+            Ok(Key::from_text(algorithm, &read.bytes)?)
         }
         (text, None) => {
             let text = text.or_else(environment).ok_or_else(|| {
@@ -195,7 +201,7 @@ fn key(parsed: &Parsed) -> Result<Option<Key>, Failure> {
                     "no key was given; give it with --encrypt-key-file or --encrypt-key".to_owned(),
                 )
             })?;
-            Ok(Some(Key::from_text(algorithm, text.as_bytes())?))
+            Ok(Key::from_text(algorithm, text.as_bytes())?)
         }
     }
 }
@@ -206,6 +212,39 @@ fn input(path: Option<&Path>) -> Result<Box<dyn Read>, Failure> {
     };
     let file = File::open(path).map_err(io_error(path.display().to_string()))?;
     Ok(Box::new(file))
+}
+
+/// Returns whether there is a link, a FIFO or a device at the path: that is written to as it is.
+fn is_special(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| !found.is_file())
+}
+
+/// Writes a file under a private name, and gives it its name when it is complete: what was written so far could be taken
+/// for the whole, and an earlier file of this name stays after a failure.
+fn into_file(
+    path: &Path,
+    write: impl FnOnce(File) -> Result<u64, Failure>,
+) -> Result<u64, Failure> {
+    let failed = || io_error(path.display().to_string());
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".lsnap-{}", std::process::id()));
+    let private = path.with_file_name(name);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o640)
+        .open(&private)
+        .map_err(failed())?;
+    let result = write(file).and_then(|bytes| {
+        std::fs::rename(&private, path)
+            .map(|()| bytes)
+            .map_err(failed())
+    });
+    if result.is_err() {
+        let _ = std::fs::remove_file(&private);
+    }
+    result
 }
 
 fn output(path: Option<&Path>) -> Result<File, Failure> {
@@ -229,8 +268,16 @@ fn print(text: &str) -> Result<(), Failure> {
 /// Copies everything. The errors of a codec are in the reader's.
 fn copy(mut from: impl Read, mut to: File) -> Result<u64, Failure> {
     let bytes = io::copy(&mut from, &mut to).map_err(io_error("the data"))?;
-    to.flush().map_err(io_error("the output"))?;
+    synced(&to)?;
     Ok(bytes)
+}
+
+/// Syncs an output that is a file.
+fn synced(to: &File) -> Result<(), Failure> {
+    if !to.metadata().is_ok_and(|found| found.is_file()) {
+        return Ok(());
+    }
+    to.sync_all().map_err(io_error("the output"))
 }
 
 /// Encrypts everything, a chunk at a time.
@@ -244,6 +291,7 @@ fn sealed(key: &Key, chunk: usize, mut from: impl Read, mut to: File) -> Result<
             .read_to_end(&mut buffer)
             .map_err(io_error("the input"))?;
         if buffer.is_empty() {
+            synced(&to)?;
             return Ok(bytes);
         }
         to.write_all(&encrypt(key, chunk, &buffer)?)

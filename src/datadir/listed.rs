@@ -241,7 +241,9 @@ impl<'a> DifferenceRules<'a> {
                     .filter(|h| ***h != DiskContent::Nothing)
                     .map(|_| DISCARDED)
             }
-            DifferenceKind::NotOpened | DifferenceKind::Missing(_) => None,
+            DifferenceKind::NotOpened | DifferenceKind::Missing(_) | DifferenceKind::Filtered => {
+                None
+            }
         }
     }
 }

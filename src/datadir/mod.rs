@@ -214,6 +214,8 @@ pub enum DifferenceKind {
     Discarded,
     /// The file of a tablespace in the dictionary is missing, with the reason.
     Missing(String),
+    /// The file is there, and the filter of a partial backup leaves it out.
+    Filtered,
     /// A tablespace file in the data directory whose id isn't in the server's lists.
     Unknown,
     /// A second file of a tablespace whose file is at another path.
@@ -229,6 +231,15 @@ impl LeftOut {
         Self {
             path,
             reason: classify::KEYS,
+        }
+    }
+
+    /// Creates the entry of a file that the filter of a partial backup leaves out.
+    #[must_use]
+    pub const fn filtered(path: String) -> Self {
+        Self {
+            path,
+            reason: "left out by the filter of the backup",
         }
     }
 

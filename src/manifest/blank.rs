@@ -43,6 +43,7 @@ impl Manifest {
             dictionary: None,
             replica: None,
             history: None,
+            scheduled: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     AbsentSpace, BackupName, Dictionary, FileEntry, History, Layout, Mac, PageTracking,
-    ReplicaPosition, ServerSettings, packed,
+    ReplicaPosition, ScheduledRun, ServerSettings, packed,
 };
 use crate::innodb::{Lsn, PageSize};
 use chrono::{DateTime, Utc};
@@ -67,6 +67,9 @@ pub struct Manifest {
     /// versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
+    /// The schedule that the backup was made for; `None` if it was made by hand, and in backups of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<ScheduledRun>,
 }
 
 /// Full or incremental.

@@ -131,8 +131,8 @@ impl Checkpoints {
                 "its LSNs are not in order: from_lsn {from_lsn}, to_lsn {to_lsn}, last_lsn {last_lsn}"
             ));
         }
-        let from_nothing = from_lsn.0 == 0;
-        if from_nothing == (self.kind == BackupType::Incremental) {
+        // An incremental from LSN 0 on has all pages.
+        if from_lsn.0 != 0 && self.kind != BackupType::Incremental {
             return Err(format!(
                 "backup_type {} with from_lsn {from_lsn}: only an incremental begins at an LSN",
                 self.kind
@@ -227,9 +227,9 @@ mod tests {
                 "its LSNs are not in order: from_lsn 100, to_lsn 200, last_lsn 199",
             ),
             (
-                1,
-                "from_lsn = 0",
-                "backup_type incremental with from_lsn 0: only an incremental begins at an LSN",
+                0,
+                "backup_type = full-backuped",
+                "backup_type full-backuped with from_lsn 100: only an incremental begins at an LSN",
             ),
         ] {
             assert_eq!(line(n, text), expected);
@@ -246,7 +246,7 @@ mod tests {
         }
 
         #[test]
-        fn round_trip(from in 1u64..1 << 40, to in 0u64..1 << 40, last in 0u64..1 << 40, flushed: u64) {
+        fn round_trip(from in 0u64..1 << 40, to in 0u64..1 << 40, last in 0u64..1 << 40, flushed: u64) {
             let made = Checkpoints {
                 kind: BackupType::Incremental,
                 from_lsn: Lsn(from),

@@ -1,6 +1,6 @@
 //! The link between a member of a chain and the member before it: all quantities that must agree.
 
-use super::{BackupKind, Manifest};
+use super::{BackupKind, Dictionary, Filtering, Manifest};
 
 /// A quantity of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) enum LinkField {
     /// The member ends at the same LSN as the base, or later. Backups with the same start have the
     /// same `to_lsn`; in the wrong order they would set pages back to an older state.
     LastLsn,
+    /// Both have the same filter, or are whole.
+    Filter,
     /// Both names belong to one chain.
     Chain,
     /// The name of the member sorts after the name of the base.
@@ -43,6 +45,7 @@ impl LinkField {
             Self::FromLsn => "from_lsn",
             Self::BaseToLsn => "to_lsn",
             Self::LastLsn => "last_lsn",
+            Self::Filter => "filter",
             Self::Chain => "chain",
             Self::Name => "name",
         }
@@ -93,6 +96,13 @@ pub(crate) fn link_faults(base: &Manifest, member: &Manifest) -> Vec<LinkFault> 
     }
     let kind = member.kind == BackupKind::Incremental;
     add(kind, LinkField::Kind, &"full", &"incremental");
+    let (new, old) = (filtering(member), filtering(base));
+    let text = |of: Filtering<'_>| match of.filter {
+        None => "none".to_owned(),
+        Some(filter) => filter.to_string(),
+    };
+    let fits = new.continues(old);
+    add(fits, LinkField::Filter, &text(new), &text(old));
     let (new, old) = (member.lsn.last_lsn, base.lsn.last_lsn);
     add(new >= old, LinkField::LastLsn, &new, &old);
     if member.base.is_some() {
@@ -104,4 +114,9 @@ pub(crate) fn link_faults(base: &Manifest, member: &Manifest) -> Vec<LinkFault> 
         );
     }
     faults
+}
+
+fn filtering(manifest: &Manifest) -> Filtering<'_> {
+    let dictionary = manifest.dictionary.as_ref();
+    dictionary.map_or(Filtering::default(), Dictionary::filtering)
 }

@@ -11,6 +11,7 @@ mod digest;
 pub(crate) mod document;
 mod error;
 mod file_entry;
+pub(crate) mod filter;
 mod finding;
 mod first_mac;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod name_rules;
 mod object_name;
 pub(crate) mod packed;
 mod replica;
+mod scheduled;
 mod server_settings;
 mod stored_path;
 mod summary;
@@ -40,6 +42,7 @@ pub use body::{
 };
 pub(crate) use check::{check_kind, check_objects, check_order};
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
+pub(crate) use dictionary::Filtering;
 pub use dictionary::{Absence, AbsentSpace, Dictionary, EngineTable};
 pub use digest::Digest;
 pub(crate) use digest::{DIGEST_TAG, digest_text};
@@ -48,6 +51,7 @@ pub use error::ManifestError;
 pub use file_entry::{
     FileEntry, FileRole, Layout, ObjectEntry, PackPlace, SpaceFile, StoredOffset,
 };
+pub use filter::{PatternError, TableFilter};
 pub use finding::Finding;
 pub use history::{History, PageMark, RedoMark};
 pub(crate) use info::line_value;
@@ -60,6 +64,7 @@ pub(crate) use object_name::{INDEX_DIGITS, PathFault, path_fault};
 pub use object_name::{check_path, object_name, split_object_name};
 pub use packed::{MANIFEST_FORMAT, PACKED_FORMAT, PackChoice};
 pub use replica::{ReplicaPosition, SourcePosition};
+pub use scheduled::ScheduledRun;
 pub use server_settings::ServerSettings;
 pub use stored_path::StoredPath;
 pub use summary::Summary;

@@ -53,6 +53,15 @@ impl BackupName {
         Ok(name)
     }
 
+    /// Returns the name of an incremental that started at `time` and whose base has no known name. It is not the name
+    /// of a member of a chain in a repository.
+    ///
+    /// # Errors
+    /// [`ManifestError::BadName`] as in [`Self::full`].
+    pub fn incremental_alone(cluster: &str, time: DateTime<Utc>) -> Result<Self, ManifestError> {
+        Self::parse(&stamped(cluster, time, "incr")?)
+    }
+
     /// Parses a name of a repository.
     ///
     /// # Errors

@@ -1,7 +1,10 @@
 //! The summary: a manifest without its files.
 
 use super::dictionary::is_zero;
-use super::{BackupKind, BackupName, BaseRef, Binlog, Dictionary, LsnRange, Manifest, PageCounts};
+use super::{
+    BackupKind, BackupName, BaseRef, Binlog, Dictionary, LsnRange, Manifest, PageCounts,
+    ScheduledRun,
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -57,6 +60,9 @@ pub struct Summary {
     /// See [`Dictionary::lacking`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing_tables: u64,
+    /// See [`Manifest::scheduled`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<ScheduledRun>,
 }
 
 impl Summary {
@@ -121,6 +127,7 @@ impl Summary {
             objects: manifest.objects(),
             stored_bytes: manifest.stored_bytes(),
             missing_tables: manifest.dictionary.as_ref().map_or(0, Dictionary::lacking),
+            scheduled: manifest.scheduled.clone(),
         }
     }
 }

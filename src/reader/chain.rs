@@ -108,12 +108,13 @@ fn fits(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
 
 /// The fields without which a restore would be wrong, in the order in which they are reported. The
 /// other fields are names and references, which a chain of directories doesn't have.
-const ORDER: [LinkField; 7] = [
+const ORDER: [LinkField; 8] = [
     LinkField::Kind,
     LinkField::ServerUuid,
     LinkField::RedoLogUuid,
     LinkField::RedoFormat,
     LinkField::PageSize,
+    LinkField::Filter,
     LinkField::FromLsn,
     LinkField::LastLsn,
 ];

@@ -21,16 +21,74 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// The file in a backup whose files are being moved to a data directory.
+pub(crate) const MOVED: &str = "lsnap_moved.json";
+
+/// Refuses a backup of which files were moved away.
+fn complete(directory: &Path) -> Result<(), ReadError> {
+    let path = directory.join(MOVED);
+    match std::fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io("look at", &path)(error)),
+        Ok(_) => Err(ReadError::NoBackup {
+            path: directory.to_path_buf(),
+            why: format!(
+                "it is incomplete: an xtrabackup --move-back that did not end moved files of it to a data directory, \
+                 which {MOVED} names. Run that command again, which continues; or use another backup"
+            ),
+        }),
+    }
+}
+
 /// Opens the backup in a directory.
 ///
 /// # Errors
 /// [`ReadError::NoBackup`]; [`ReadError::Damaged`] for files that are missing or have a wrong
 /// length; [`ReadError::Key`].
 pub(crate) fn open(directory: &Path, opening: Opening<'_>) -> Result<Opened, ReadError> {
+    complete(directory)?;
     let path = directory.join(MANIFEST);
     match std::fs::read(&path) {
         Ok(text) => with_manifest(directory, &text, opening),
         Err(error) if error.kind() == ErrorKind::NotFound => without_manifest(directory, opening),
+        Err(error) => Err(io("read", &path)(error)),
+    }
+}
+
+/// Opens the backup in a directory whose files must not be compressed or encrypted any more; if the
+/// stored form of a file was kept, the plain one counts.
+///
+/// # Errors
+/// The same as those of [`open`].
+pub(crate) fn open_plain(directory: &Path) -> Result<Opened, ReadError> {
+    complete(directory)?;
+    let path = directory.join(MANIFEST);
+    match std::fs::read(&path) {
+        Ok(text) => {
+            let mut manifest = parse_manifest(&text)
+                .map_err(|what| ReadError::damaged(directory.display(), MANIFEST, what))?;
+            let name = manifest.name.to_string();
+            let layout = manifest.layout;
+            for entry in &mut manifest.files {
+                let plain = entry.plain_path().to_owned();
+                let damaged = |what: Finding| {
+                    ReadError::damaged(&name, &plain, what.found_in(directory.display()))
+                };
+                let length = length(directory, &plain)?
+                    .ok_or_else(|| damaged(format!("{plain} is missing").into()))?;
+                match entry.wrapping {
+                    None => as_stored(entry, length, layout).map_err(damaged)?,
+                    Some(_) => as_plain(entry, length).map_err(damaged)?,
+                };
+            }
+            manifest.layout = Layout::Stream;
+            Ok(Opened {
+                manifest,
+                foreign: false,
+                warnings: Vec::new(),
+            })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => foreign::open(directory),
         Err(error) => Err(io("read", &path)(error)),
     }
 }
@@ -65,7 +123,7 @@ fn with_manifest(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<
         .map_err(|what| ReadError::damaged(directory.display(), MANIFEST, what))?;
     let mut forms = Vec::with_capacity(manifest.files.len());
     for entry in &manifest.files {
-        forms.push(form(directory, &manifest, entry)?);
+        forms.push(form(directory, &manifest, entry, opening)?);
     }
     let closed = |(entry, form): (&FileEntry, &Form)| {
         matches!(form, Form::Stored(_))
@@ -127,22 +185,44 @@ enum Form {
     Plain(u64),
 }
 
-fn form(directory: &Path, manifest: &Manifest, entry: &FileEntry) -> Result<Form, ReadError> {
+/// Returns the form of a file. If both are there, because the original was kept when it was decrypted, the encrypted one
+/// is read only with the key, which authenticates it.
+fn form(
+    directory: &Path,
+    manifest: &Manifest,
+    entry: &FileEntry,
+    opening: Opening<'_>,
+) -> Result<Form, ReadError> {
+    let plain = entry.plain_path();
+    let wrapping = entry.wrapping.as_ref();
+    let is_closed =
+        opening.key.is_none() && wrapping.is_some_and(|wrapping| wrapping.encryption.is_some());
+    if is_closed
+        && plain != entry.path.as_stored()
+        && let Some(length) = length(directory, plain)?
+    {
+        return Ok(Form::Plain(length));
+    }
+    let half = entry.path.as_stored().trim_end_matches(".xbcrypt");
+    let damaged = |what: String| ReadError::damaged(&manifest.name, &entry.path, what);
+    let only_decrypted = || {
+        damaged(format!(
+            "only {half} is in {}: it was decrypted and not decompressed; decompress the files of the directory",
+            directory.display()
+        ))
+    };
     if let Some(length) = length(directory, entry.path.as_stored())? {
+        if is_closed && half != plain && length_of_half(directory, half, entry.path.as_stored())? {
+            return Err(only_decrypted());
+        }
         return Ok(Form::Stored(length));
     }
-    let damaged = |what: String| ReadError::damaged(&manifest.name, &entry.path, what);
-    let plain = entry.plain_path();
     if plain != entry.path.as_stored() {
         if let Some(length) = length(directory, plain)? {
             return Ok(Form::Plain(length));
         }
-        let half = entry.path.as_stored().trim_end_matches(".xbcrypt");
         if length_of_half(directory, half, entry.path.as_stored())? {
-            return Err(damaged(format!(
-                "only {half} is in {}: it was decrypted and not decompressed; decompress the files of the directory",
-                directory.display()
-            )));
+            return Err(only_decrypted());
         }
     }
     Err(damaged(format!(

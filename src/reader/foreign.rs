@@ -9,7 +9,9 @@
 
 use super::error::{ReadError, io};
 use super::opened::{Opened, ranges};
+use super::server_names::is_implicit_undo;
 use crate::counted::count;
+use crate::delta::{ClusterHeader, Meta, pages_per_cluster};
 use crate::innodb::redo::{BLOCK, FileHeader, HEADER};
 use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId, data_files, redo};
 use crate::manifest::{
@@ -19,6 +21,7 @@ use crate::manifest::{
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 const LOGFILE: &str = "xtrabackup_logfile";
@@ -32,6 +35,9 @@ const LONGEST: u64 = 16 << 20;
 /// Files that `--lock-ddl=REDUCED` leaves for `--prepare`
 /// (`docs/format/delta.md#files-of-lock-ddlreduced`).
 const REDUCED: [&str; 6] = [".del", ".ren", ".new", ".crpt", ".new.delta", ".new.meta"];
+
+/// Ends of the names of compressed and encrypted files.
+const STORED: [&str; 4] = [".zst", ".lz4", ".qp", ".xbcrypt"];
 
 /// Opens the backup in a directory without lsnap's manifest.
 ///
@@ -96,7 +102,9 @@ pub(crate) fn open(directory: &Path) -> Result<Opened, ReadError> {
     })
 }
 
-/// Lists the files of a full backup, for a restore without xtrabackup.
+/// Lists the files of a backup, for a restore without xtrabackup. The length of a tablespace file of
+/// an incremental is not recorded: it is that of its first page, if the delta has it, and has at
+/// least all pages of the delta.
 ///
 /// # Errors
 /// [`ReadError::NoBackup`] if there are files that only xtrabackup can process.
@@ -278,10 +286,33 @@ fn files(
 ) -> Result<Vec<FileEntry>, FilesError> {
     let mut names = BTreeSet::new();
     walk(directory, "", &mut names)?;
+    let kept = stored_forms(&names)?;
     names
         .iter()
+        .filter(|name| !kept.contains(*name))
         .map(|name| entry(directory, name, server, binlog))
         .collect()
+}
+
+/// Returns the compressed and encrypted forms of files that were kept next to the plain ones, which count.
+fn stored_forms(names: &BTreeSet<String>) -> Result<BTreeSet<String>, FilesError> {
+    let mut kept = BTreeSet::new();
+    for name in names {
+        let mut plain = name.as_str();
+        while let Some(inner) = STORED.iter().find_map(|end| plain.strip_suffix(end)) {
+            plain = inner;
+        }
+        if plain == name {
+            continue;
+        }
+        if !names.contains(plain) {
+            return Err(FilesError::Refused(format!(
+                "{name} was found without {plain}: decrypt and decompress the files of the directory first"
+            )));
+        }
+        kept.insert(name.clone());
+    }
+    Ok(kept)
 }
 
 /// Lists the files of the directory and of the schemas in it; there are only two levels.
@@ -332,6 +363,10 @@ fn entry(
     };
     let role = if name == LOGFILE {
         FileRole::Redo
+    } else if let Some(of) = name.strip_suffix(".delta") {
+        FileRole::Delta(delta(directory, of, server)?)
+    } else if name.ends_with(".meta") && directory.join(meta_delta(name)).exists() {
+        FileRole::DeltaMeta
     } else if let Some(space) = space(&path, name, bytes, server)? {
         FileRole::Tablespace(space)
     } else if binlog.is_some_and(logs) {
@@ -350,6 +385,76 @@ fn entry(
     })
 }
 
+/// Returns the name of the delta to which a `.meta` file belongs.
+fn meta_delta(name: &str) -> String {
+    let stem = name.strip_suffix(".meta").unwrap_or(name);
+    format!("{stem}.delta")
+}
+
+/// Reads the `.meta` of a delta, and the extent of its tablespace file.
+fn delta(directory: &Path, of: &str, server: &ServerIdentity) -> Result<SpaceFile, FilesError> {
+    let meta = small(directory, &format!("{of}.meta"))?
+        .ok_or_else(|| format!("{of}.delta has no {of}.meta, which describes its tablespace"))?;
+    let meta = Meta::parse(&String::from_utf8_lossy(&meta))
+        .map_err(|error| format!("{of}.meta: {error}"))?;
+    let path = directory.join(format!("{of}.delta"));
+    let file = File::open(&path).map_err(io("read", &path))?;
+    let single = data_files(&server.data_file_path).count() == 1;
+    let is_whole = meta.space_id != SpaceId::SYSTEM || single;
+    let pages =
+        extent(&file, meta.page_size, is_whole).map_err(|error| format!("{of}.delta: {error}"))?;
+    let node = data_files(&server.data_file_path).position(|(file, _)| file == of);
+    Ok(SpaceFile {
+        name: of.to_owned(),
+        space_id: meta.space_id,
+        node: match meta.space_id {
+            SpaceId::SYSTEM => node.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+            _ => 0,
+        },
+        flags: meta.space_flags,
+        page_size: meta.page_size,
+        bytes: pages.max(1) * meta.page_size.bytes() as u64,
+        undo: is_undo(of),
+        encrypted: meta.space_flags.is_encrypted(),
+        external: None,
+        tablespace_name: None,
+        floor: None,
+        allocated: None,
+    })
+}
+
+/// Returns the number of pages that a tablespace file has at least, by its delta. `is_whole`: it is
+/// the only file of its tablespace, whose first page has the number of pages.
+fn extent(delta: &File, size: PageSize, is_whole: bool) -> Result<u64, String> {
+    let mut page = vec![0; size.bytes()];
+    let (mut at, mut pages) = (0, 0);
+    loop {
+        let read = delta.read_exact_at(&mut page, at);
+        read.map_err(|error| format!("the header of the cluster at byte {at}: {error}"))?;
+        let header = ClusterHeader::parse(&page, size, at).map_err(|error| error.to_string())?;
+        for (number, listed) in (1..).zip(&header.pages) {
+            pages = pages.max(u64::from(listed.0) + 1);
+            if is_whole && listed.0 == 0 {
+                let first = at + number * size.bytes() as u64;
+                let read = delta.read_exact_at(&mut page, first);
+                read.map_err(|error| format!("page 0 at byte {first}: {error}"))?;
+                if let Ok(header) = SpaceHeader::parse(&page) {
+                    pages = pages.max(u64::from(header.size_pages));
+                }
+            }
+        }
+        if header.last {
+            return Ok(pages);
+        }
+        at += (u64::from(pages_per_cluster(size)) + 1) * size.bytes() as u64;
+    }
+}
+
+/// Returns whether it is the name of a file of an undo tablespace; they are not in the directories of schemas.
+fn is_undo(name: &str) -> bool {
+    !name.contains('/') && (name.ends_with(".ibu") || is_implicit_undo(name))
+}
+
 /// Returns the tablespace that a file belongs to; `None` if it is not a tablespace file.
 fn space(
     path: &Path,
@@ -359,7 +464,7 @@ fn space(
 ) -> Result<Option<SpaceFile>, FilesError> {
     let last = name.rsplit('/').next().unwrap_or(name);
     let system = data_files(&server.data_file_path).position(|(file, _)| file == name);
-    let undo = last.ends_with(".ibu") || last.starts_with("undo_");
+    let undo = is_undo(name);
     if !(last.ends_with(".ibd") || undo || system.is_some()) {
         return Ok(None);
     }
@@ -393,4 +498,24 @@ fn space(
         floor: None,
         allocated: None,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_undo;
+
+    #[test]
+    fn only_files_outside_of_schemas_are_undo_tablespaces() {
+        for name in ["undo_001", "undo_127", "more.ibu"] {
+            assert!(is_undo(name), "{name}");
+        }
+        for name in [
+            "db/undo_log.ibd",
+            "db/undo_001",
+            "undo_x.ibd",
+            "undo_1_trunc.log",
+        ] {
+            assert!(!is_undo(name), "{name}");
+        }
+    }
 }

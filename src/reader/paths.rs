@@ -10,7 +10,12 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 /// Directories that the redo applier creates; no file of a manifest may be in them.
-const RESERVED: [&str; 3] = ["#innodb_redo", "#innodb_temp", ".lsnap-restoring"];
+const RESERVED: [&str; 4] = [
+    "#innodb_redo",
+    "#innodb_temp",
+    ".lsnap-prepare",
+    ".lsnap-restoring",
+];
 
 /// Longest path that is accepted, in bytes (the limit is 512 in the stream format, 4096 in Linux).
 const LONGEST: usize = 512;

@@ -19,6 +19,8 @@ pub enum ApplierKind {
     Xtrabackup,
     /// The crash recovery of a server, started in isolation on the merged directory.
     Mysqld,
+    /// The first start of the restored server: the redo log is left in the directory for it.
+    Server,
 }
 
 /// The chosen program.
@@ -40,6 +42,9 @@ impl fmt::Display for ApplierPlan {
         let kind = match self.kind {
             ApplierKind::Xtrabackup => "xtrabackup",
             ApplierKind::Mysqld => "mysqld",
+            ApplierKind::Server => {
+                return write!(f, "the restored server {}: {}", self.version, self.reason);
+            }
         };
         write!(
             f,
@@ -58,6 +63,9 @@ const SERVER_DIRECTORIES: [&str; 4] = [
     "/usr/local/sbin",
     "/usr/local/mysql/bin",
 ];
+
+/// The beginning of the revision that lsnap shows under the name of xtrabackup.
+const OWN_REVISION: &str = "(revision id: lsnap-";
 
 /// Chooses the program that would apply the redo log of a server's backups.
 ///
@@ -85,6 +93,9 @@ pub(crate) fn choose(
     options: &RestoreOptions,
 ) -> Result<ApplierPlan, RestoreError> {
     let source = Source::of(server)?;
+    if options.applier == ApplierChoice::Server {
+        return Ok(source.server());
+    }
     let mut looked = Vec::new();
     if options.applier != ApplierChoice::Mysqld {
         for program in candidates("xtrabackup", options.xtrabackup.as_deref()) {
@@ -98,26 +109,28 @@ pub(crate) fn choose(
         }
     }
     if options.applier != ApplierChoice::Xtrabackup {
-        let before = looked.len();
         let strict = options.applier == ApplierChoice::Auto && options.mysqld.is_none();
-        for program in candidates("mysqld", options.mysqld.as_deref()) {
-            match source.mysqld(&program, strict) {
-                Ok(plan) => return Ok(plan),
-                Err(why) => looked.push(format!("{}: {why}", program.display())),
-            }
-        }
-        if looked.len() == before {
-            looked.push(format!(
-                "no mysqld on the PATH or in {}",
-                SERVER_DIRECTORIES.join(", ")
-            ));
+        if let Some(plan) = source.first_mysqld(options, strict, &mut looked) {
+            return Ok(plan);
         }
     }
-    Err(RestoreError::NoApplier {
-        server: format!("{} {}", source.flavour, server.version),
-        needed: source.needed(options.applier),
-        looked: looked.join("; "),
-    })
+    Err(source.none(server, options.applier, &looked))
+}
+
+/// Chooses a server program, without looking for an xtrabackup. `strict`: its flavour must be that
+/// of the backup.
+///
+/// # Errors
+/// The same as those of [`choose`].
+pub(crate) fn choose_mysqld(
+    server: &ServerIdentity,
+    options: &RestoreOptions,
+    strict: bool,
+) -> Result<ApplierPlan, RestoreError> {
+    let source = Source::of(server)?;
+    let mut looked = Vec::new();
+    let found = source.first_mysqld(options, strict, &mut looked);
+    found.ok_or_else(|| source.none(server, ApplierChoice::Mysqld, &looked))
 }
 
 /// The server that wrote the redo log.
@@ -139,6 +152,42 @@ impl Source {
         })
     }
 
+    /// Returns the first suitable server program; adds the reasons against others to `looked`.
+    fn first_mysqld(
+        &self,
+        options: &RestoreOptions,
+        strict: bool,
+        looked: &mut Vec<String>,
+    ) -> Option<ApplierPlan> {
+        let before = looked.len();
+        for program in candidates("mysqld", options.mysqld.as_deref()) {
+            match self.mysqld(&program, strict) {
+                Ok(plan) => return Some(plan),
+                Err(why) => looked.push(format!("{}: {why}", program.display())),
+            }
+        }
+        if looked.len() == before {
+            looked.push(format!(
+                "no mysqld on the PATH or in {}",
+                SERVER_DIRECTORIES.join(", ")
+            ));
+        }
+        None
+    }
+
+    fn none(
+        &self,
+        server: &ServerIdentity,
+        choice: ApplierChoice,
+        looked: &[String],
+    ) -> RestoreError {
+        RestoreError::NoApplier {
+            server: format!("{} {}", self.flavour, server.version),
+            needed: self.needed(choice),
+            looked: looked.join("; "),
+        }
+    }
+
     fn needed(&self, choice: ApplierChoice) -> String {
         let Release {
             major,
@@ -155,12 +204,30 @@ impl Source {
         match choice {
             ApplierChoice::Auto => format!("{tool}, or {server}"),
             ApplierChoice::Xtrabackup => tool,
-            ApplierChoice::Mysqld => server,
+            ApplierChoice::Mysqld | ApplierChoice::Server => server,
+        }
+    }
+
+    /// The server that will be started on the directory; it is not known yet.
+    fn server(&self) -> ApplierPlan {
+        let Release { major, minor, .. } = self.release;
+        ApplierPlan {
+            kind: ApplierKind::Server,
+            program: PathBuf::new(),
+            version: self.release.to_string(),
+            reason: format!(
+                "the redo log of {} {} is left in the directory; its first server must be {major}.{minor}, this \
+                 release or a later one",
+                self.flavour, self.release
+            ),
         }
     }
 
     fn xtrabackup(&self, program: &Path) -> Result<ApplierPlan, String> {
         let output = ask_version(program)?;
+        if output.contains(OWN_REVISION) {
+            return Err("is lsnap under the name of xtrabackup".to_owned());
+        }
         let found = version::parse_xtrabackup(&output).ok_or_else(|| {
             format!(
                 "is not Percona XtraBackup, its version is {:?}",
@@ -183,11 +250,15 @@ impl Source {
 
     /// `strict`: the flavour must be the same, because the caller did not name this program.
     fn mysqld(&self, program: &Path, strict: bool) -> Result<ApplierPlan, String> {
-        let output = ask_version(program)?;
-        let (flavour, release) = version::parse_mysqld(&output).ok_or_else(|| {
+        self.judged(program, &ask_version(program)?, strict)
+    }
+
+    /// `output`: what the program says of its version.
+    fn judged(&self, program: &Path, output: &str, strict: bool) -> Result<ApplierPlan, String> {
+        let (flavour, release) = version::parse_mysqld(output).ok_or_else(|| {
             format!(
                 "is not a server program, its version is {:?}",
-                first_line(&output)
+                first_line(output)
             )
         })?;
         if flavour == Flavour::Mariadb {
@@ -256,4 +327,27 @@ fn ask_version(program: &Path) -> Result<String, String> {
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or("nothing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only a program that the caller named may be of another flavour.
+    #[test]
+    fn another_flavour_is_taken_only_if_it_was_named() {
+        let server = ServerIdentity {
+            flavor: "MySQL".to_owned(),
+            version: "8.0.36".to_owned(),
+            ..ServerIdentity::blank()
+        };
+        let source = Source::of(&server).unwrap();
+        let line = |of: &str| format!("mysqld  Ver 8.0.36-28 for Linux on x86_64 ({of})");
+        let percona = line("Percona Server (GPL), Release 28, Revision 47601f19");
+        let program = Path::new("/usr/sbin/mysqld");
+        assert!(source.judged(program, &percona, true).is_err());
+        assert!(source.judged(program, &percona, false).is_ok());
+        let mysql = "mysqld  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)";
+        assert!(source.judged(program, mysql, true).is_ok());
+    }
 }

@@ -72,7 +72,7 @@ fn a_failure_leaves_the_old_directory_or_puts_it_back() {
     drop(Target::begin(&datadir, ASIDE).unwrap());
     assert!(is(&datadir, "old"));
     // Nothing to rename to the target.
-    let target = Target::begin(&datadir, ASIDE).unwrap();
+    let target = Target::begin_again(&datadir, ASIDE);
     let old_place = target.move_old().unwrap().unwrap();
     assert!(!datadir.exists());
     let error = old_place.put_back(refuse(&datadir, "x"));

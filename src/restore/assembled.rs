@@ -5,6 +5,7 @@ use super::plan::{MemberPlan, MergeMethod, RestorePlan};
 use super::settings::Setting;
 use super::version::Release;
 use super::{RestoreOptions, held, settings};
+use crate::counted::count;
 use crate::innodb::redo;
 use crate::manifest::Manifest;
 use crate::reader::layout::Layout;
@@ -137,6 +138,14 @@ fn warnings(
         ));
     }
     let newest = manifests.first().and_then(|m| m.dictionary.as_ref());
+    if let Some(filter) = newest.and_then(|d| d.filter.as_ref().filter(|_| d.is_partial())) {
+        let left_out = newest.iter().flat_map(|d| d.filtered()).count();
+        warnings.push(format!(
+            "the backup is partial: it lacks {} of the source ({filter}). The restored server has the definitions of these \
+             tables without their rows: drop them, or use the server only to copy the other tables",
+            count(left_out, "tablespace")
+        ));
+    }
     for table in newest.iter().flat_map(|d| &d.other_engines) {
         warnings.push(format!("the backup lacks the rows of {table}"));
     }

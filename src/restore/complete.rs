@@ -45,15 +45,17 @@ pub(super) enum Fault {
     Directory(RestoreError),
 }
 
-/// Returns the tables of the dictionary that have no file below `root`.
+/// Returns the tables of the dictionary that have no file below `root`. `may_lack` returns whether the files of a table of
+/// another engine may be missing, by its schema and its name.
 pub(super) fn missing(
     connection: &mut Conn,
     root: &Path,
     absent: &Absent,
+    may_lack: &dyn Fn(&str, &str) -> bool,
 ) -> Result<Vec<String>, Fault> {
     let on_disk = spaces_below(root).map_err(Fault::Directory)?;
     let mut missing = spaces(connection, root, &on_disk, absent).map_err(Fault::Server)?;
-    missing.extend(others(connection).map_err(Fault::Server)?);
+    missing.extend(others(connection, may_lack).map_err(Fault::Server)?);
     Ok(missing)
 }
 
@@ -115,7 +117,10 @@ fn elsewhere(path: &str, space: SpaceId, root: &Path) -> bool {
 
 /// Returns the tables of other engines that the server can't open because a file is missing. The
 /// server itself converts the names of tables into names of files.
-fn others(connection: &mut Conn) -> mysql::Result<Vec<String>> {
+fn others(
+    connection: &mut Conn,
+    may_lack: &dyn Fn(&str, &str) -> bool,
+) -> mysql::Result<Vec<String>> {
     let engines: Vec<String> = ENGINES.iter().map(|e| format!("'{e}'")).collect();
     let sql = format!(
         "SELECT ENGINE, TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
@@ -125,6 +130,9 @@ fn others(connection: &mut Conn) -> mysql::Result<Vec<String>> {
     let all: Vec<(String, String, String)> = connection.query(sql)?;
     let mut missing = Vec::new();
     for (engine, schema, table) in all {
+        if may_lack(&schema, &table) {
+            continue;
+        }
         let quote = |name: &str| name.replace('`', "``");
         let sql = format!(
             "SELECT 1 FROM `{}`.`{}` LIMIT 0",
@@ -145,7 +153,7 @@ fn others(connection: &mut Conn) -> mysql::Result<Vec<String>> {
 }
 
 /// Returns the tablespaces that have a file in the directory or in a schema of it.
-fn spaces_below(root: &Path) -> Result<BTreeSet<SpaceId>, RestoreError> {
+pub(super) fn spaces_below(root: &Path) -> Result<BTreeSet<SpaceId>, RestoreError> {
     let mut found = BTreeSet::new();
     let mut directories = vec![root.to_path_buf()];
     while let Some(directory) = directories.pop() {

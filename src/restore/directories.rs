@@ -45,14 +45,18 @@ pub fn plan_directories(
                 applier: ApplierChoice::Xtrabackup,
                 ..options.clone()
             };
-            applier::choose(&server, &options)?
+            let chosen = applier::choose(&server, &options);
+            chosen.map_err(|error| match error {
+                RestoreError::NoApplier { .. } => by_step(&members, directories).unwrap_or(error),
+                other => other,
+            })?
         }
         _ => applier::choose(&server, options)?,
     };
     // A single directory of xtrabackup: an xtrabackup prepares it as usual.
     let way = wanted.unwrap_or(match applier.kind {
         ApplierKind::Xtrabackup => MergeMethod::Stepwise,
-        ApplierKind::Mysqld => MergeMethod::Merge,
+        ApplierKind::Mysqld | ApplierKind::Server => MergeMethod::Merge,
     });
     let mut newest_first: Vec<PathBuf> = directories.to_vec();
     newest_first.reverse();
@@ -100,14 +104,31 @@ fn way(members: &[Opened], options: &RestoreOptions) -> Result<Option<MergeMetho
         Ok(()) if !foreign => return Ok(Some(MergeMethod::Merge)),
         Ok(()) if members.len() == 1 => return Ok(None),
         Ok(()) => {}
-        Err(ReadError::NoOverlap { .. }) if options.allow_missing_overlap => {
+        Err(ReadError::NoOverlap { .. }) if options.allow_missing_overlap && !foreign => {
             return Ok(Some(MergeMethod::Merge));
         }
         // The gap is closed by the redo of every member.
-        Err(ReadError::NoOverlap { .. }) if options.applier != ApplierChoice::Mysqld => {}
+        Err(ReadError::NoOverlap { .. })
+            if matches!(
+                options.applier,
+                ApplierChoice::Auto | ApplierChoice::Xtrabackup
+            ) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(Some(MergeMethod::Stepwise))
+}
+
+/// Returns the error for a chain that `--prepare` of lsnap can merge; `None` if it is no such chain.
+fn by_step(members: &[Opened], directories: &[PathBuf]) -> Option<RestoreError> {
+    let chain: Vec<Manifest> = members.iter().map(|m| m.manifest.clone()).collect();
+    chain::check(&chain).ok()?;
+    let foreign = members.iter().zip(directories).rev();
+    let mut foreign = foreign.filter(|(member, _)| member.foreign);
+    let (_, incremental) = foreign.next()?;
+    Some(RestoreError::OnlyByStep {
+        directories: directories.to_vec(),
+        incremental: incremental.clone(),
+    })
 }
 
 /// Checks the base of an incremental made by lsnap, which refers to exactly one base.

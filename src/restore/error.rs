@@ -101,6 +101,18 @@ pub enum RestoreError {
         /// The programs that were considered, and why they are unsuitable.
         looked: String,
     },
+    /// An incremental without a manifest is not the only backup.
+    #[error(
+        "{} has no lsnap_manifest.json: an incremental on an LSN alone can only be prepared step by step, in the directory \
+         of the full backup (xtrabackup --prepare). Nothing was written",
+        incremental.display()
+    )]
+    OnlyByStep {
+        /// The directories, that of the full backup first.
+        directories: Vec<PathBuf>,
+        /// The last of them that has no manifest.
+        incremental: PathBuf,
+    },
     /// A program could not be started.
     #[error("{}: {what}", program.display())]
     Program {
@@ -260,7 +272,7 @@ impl RestoreError {
                 ErrorKind::Conflict
             }
             Self::OldContentMoved { error, .. } => error.kind(),
-            Self::NoApplier { .. } => ErrorKind::Incompatible,
+            Self::NoApplier { .. } | Self::OnlyByStep { .. } => ErrorKind::Incompatible,
             Self::Program { .. } | Self::Applier { .. } => ErrorKind::System,
             Self::Owner { .. } | Self::MysqldArgument { .. } | Self::KeyringConfig { .. } => {
                 ErrorKind::Arguments

@@ -27,7 +27,7 @@ pub(super) const COMPONENTS: &str = "mysqld.my";
 /// The identity of the source server: the restored server creates its own.
 pub(super) const IDENTITY: &str = "auto.cnf";
 /// The list of warm pages, if `innodb_buffer_pool_filename` isn't set.
-const WARM_PAGES: &str = "ib_buffer_pool";
+pub(super) const WARM_PAGES: &str = "ib_buffer_pool";
 
 /// The class of a file of the server that is neither a tablespace nor a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

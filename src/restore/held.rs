@@ -72,7 +72,9 @@ pub(super) fn placement(
 ) -> Placement {
     let name = file.path.as_str();
     let in_root = directories.root.join(name);
+    // A server that is started later reads the binary log from its data directory.
     let for_server = applier == ApplierKind::Mysqld;
+    let is_whole = applier != ApplierKind::Xtrabackup;
     if let FileRole::BinaryLog = role {
         return match (log.and_then(|log| log.part(name)), for_server) {
             (Some(Part::File(number)), true) => {
@@ -85,7 +87,7 @@ pub(super) fn placement(
         };
     }
     if file.metadata {
-        let kept = match for_server {
+        let kept = match is_whole {
             true => KEPT_METADATA.contains(&name),
             false => finished::is_metadata(name),
         };
@@ -214,7 +216,11 @@ mod tests {
     #[test]
     fn configuration_is_placed_only_if_the_backup_is_trusted() {
         let held = |name: &str| Placement::Copied(Path::new("/work/held").join(name));
-        for applier in [ApplierKind::Mysqld, ApplierKind::Xtrabackup] {
+        for applier in [
+            ApplierKind::Mysqld,
+            ApplierKind::Xtrabackup,
+            ApplierKind::Server,
+        ] {
             let of = |name: &str, trusted| placement_of(name, trusted, false, applier);
             for name in ["mysqld-auto.cnf", "component_keyring_file.cnf", "ca.pem"] {
                 assert_eq!(of(name, false), Placement::Skipped, "{name}");

@@ -91,6 +91,36 @@ impl Job<'_> {
     }
 }
 
+/// How the files of a merge are opened.
+#[derive(Clone, Copy)]
+pub(crate) enum Output<'a> {
+    /// They are created.
+    New,
+    /// They are changed in place; files that are missing are created, and this function is called
+    /// with their path. The other function is called before each file is opened.
+    InPlace {
+        before: &'a (dyn Fn() -> Result<(), RestoreError> + Sync),
+        created: &'a (dyn Fn(&Path) -> Result<(), RestoreError> + Sync),
+    },
+}
+
+impl Output<'_> {
+    fn open(self, path: &Path, file: &FilePlan) -> Result<SparseFile, RestoreError> {
+        let page_size = file.page_size.bytes();
+        match self {
+            Self::New => SparseFile::create(path, file.bytes, page_size),
+            Self::InPlace { before, created } => {
+                before()?;
+                let (out, is_new) = SparseFile::update(path, file.bytes, page_size)?;
+                if is_new {
+                    created(path)?;
+                }
+                Ok(out)
+            }
+        }
+    }
+}
+
 /// Writes all tablespace files of a plan below `root`, in existing directories, and passes them on
 /// to be synced.
 pub(crate) fn merge(
@@ -99,6 +129,7 @@ pub(crate) fn merge(
     root: &Path,
     workers: usize,
     syncing: &Syncing,
+    output: Output<'_>,
 ) -> Result<(), RestoreError> {
     let large = |objects: usize| objects >= 4 * workers;
     let mut files: Vec<_> = plan.files.iter().map(|f| (load(plan, f), f)).collect();
@@ -113,7 +144,7 @@ pub(crate) fn merge(
     let files = files.into_iter().par_bridge();
     files.try_for_each(|((objects, _), file)| {
         let parallel = workers > 1 && large(objects);
-        syncing.sync(merge_file(fetcher, plan, file, root, parallel)?)
+        syncing.sync(merge_file(fetcher, plan, file, root, parallel, output)?)
     })
 }
 
@@ -161,6 +192,7 @@ fn merge_file(
     file: &FilePlan,
     root: &Path,
     parallel: bool,
+    output: Output<'_>,
 ) -> Result<SparseFile, RestoreError> {
     let path = root.join(&file.path);
     let pages = file.bytes / file.page_size.bytes() as u64;
@@ -170,7 +202,7 @@ fn merge_file(
         parallel,
         done: PageMap::new(pages),
         current: PageMap::new(pages),
-        out: SparseFile::create(&path, file.bytes, file.page_size.bytes())?,
+        out: output.open(&path, file)?,
         proof: None,
     };
     for source in &file.sources {

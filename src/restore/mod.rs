@@ -18,6 +18,7 @@ mod apart;
 mod applier;
 mod aside;
 pub(crate) mod assembled;
+mod back;
 mod binary_log;
 mod complete;
 mod data_files;
@@ -39,15 +40,19 @@ mod onto;
 mod option_file;
 mod orphan;
 mod owner;
+mod partial;
 pub(crate) mod plain;
 pub(crate) mod plan;
 pub(crate) mod planning;
+pub mod prepare;
+mod queries;
 mod reach;
 pub(crate) mod redo;
 pub(crate) mod report;
 pub(crate) mod run;
 mod running;
 mod running_server;
+pub(crate) mod sample;
 pub(crate) mod scratch_dir;
 mod service;
 mod settings;
@@ -66,6 +71,8 @@ mod xtrabackup;
 pub(crate) mod tests;
 
 pub use applier::{ApplierKind, ApplierPlan, applier_of};
+pub(crate) use back::external_places;
+pub use back::{BackError, BackOptions, BackReport, back};
 pub use directories::plan_directories;
 pub use error::RestoreError;
 pub(crate) use mysqld::refused as refused_option;
@@ -75,6 +82,7 @@ pub(crate) use occupied::Occupied;
 pub use onto::merge_onto;
 pub use plan::{MemberPlan, MergeMethod, RestorePlan};
 pub use planning::plan;
+pub use queries::{CheckedQuery, SqlCheck};
 pub use report::RestoreReport;
 pub use run::{run, run_directories};
 pub use settings::Setting;
@@ -86,6 +94,7 @@ use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
 use crate::reader::{resources, unwrap};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The program that applies the redo log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,6 +106,9 @@ pub enum ApplierChoice {
     Xtrabackup,
     /// The crash recovery of a `mysqld`.
     Mysqld,
+    /// The first start of the restored server: the redo log is checked and left in the directory
+    /// for it. No program is needed for the restore.
+    Server,
 }
 
 /// Options of a restore; [`RestoreOptions::new`] sets the defaults.
@@ -148,8 +160,18 @@ pub struct RestoreOptions {
     pub skip_space_check: bool,
     /// Cancels the restore.
     pub cancel: Cancel,
+    /// Roll back XA transactions that are prepared; possible only with `mysqld` as the applier.
+    pub(crate) rollback_prepared: bool,
+    /// Write `.cfg` files beside the tablespaces; possible only with `mysqld` as the applier.
+    pub(crate) export: bool,
     /// Check every table with the recovering server; possible only with `mysqld` as the applier.
     pub check_tables: bool,
+    /// Check tables in a random order, and begin no other after this time.
+    pub(crate) table_budget: Option<Duration>,
+    /// The seed of that order.
+    pub(crate) seed: u64,
+    /// Queries of the user on the recovering server; possible only with `mysqld` as the applier.
+    pub(crate) queries: Vec<SqlCheck>,
     /// Merge a chain although a member was made without overlap. The result is wrong
     /// (`docs/design.md#overlap`); only for the test that shows it.
     #[doc(hidden)]
@@ -182,7 +204,12 @@ impl RestoreOptions {
             force_move_aside: false,
             skip_space_check: false,
             cancel: Cancel::new(),
+            rollback_prepared: false,
+            export: false,
             check_tables: false,
+            table_budget: None,
+            seed: 0,
+            queries: Vec::new(),
             allow_missing_overlap: false,
         }
     }

@@ -7,7 +7,9 @@
 
 mod arguments;
 mod ask;
+mod export;
 mod log;
+mod missing;
 mod own;
 
 use super::binary_log::BinaryLog;
@@ -16,17 +18,19 @@ use super::error::{RestoreError, io};
 use super::held::WorkDirectories;
 use super::owner::Owner;
 use super::plan::RestorePlan;
+use super::queries::CheckedQuery;
 use super::running::{PAUSE, Running};
 use super::scratch_dir::ScratchDir;
 use super::tables::CheckedTables;
-use super::target::Target;
 use super::{RestoreOptions, held, reach};
 use crate::child;
 use crate::manifest::Manifest;
 use crate::progress::Progress;
 use crate::reader::redo_log::needed_end;
 use arguments::arguments;
+pub(crate) use export::ExportedTables;
 use log::LogWatch;
+use missing::MayLack;
 use mysql::Conn;
 use mysql::prelude::Queryable;
 pub(crate) use own::refused;
@@ -34,14 +38,28 @@ use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 /// Longest path of a directory for sockets, in bytes: the limit of Linux for a socket is 107, and
 /// up to 26 are added.
 const LONGEST_SOCKET_DIRECTORY: usize = 80;
 
+/// The directories of a recovery.
+pub(crate) struct Workplace {
+    /// The data directory that is recovered.
+    pub(crate) root: PathBuf,
+    /// The directory for the log and temporary files.
+    pub(crate) work: PathBuf,
+    /// A lock that the server inherits, in case this process is killed.
+    pub(crate) lock: File,
+    /// True if the directory is the only copy of its data: a killed recovery is continued, so
+    /// torn pages must be repaired; and the owners of the files are kept.
+    pub(crate) in_place: bool,
+}
+
 /// One run of the recovery.
 pub(crate) struct Recovery<'a> {
-    pub(crate) target: &'a Target,
+    pub(crate) place: &'a Workplace,
     pub(crate) plan: &'a RestorePlan,
     pub(crate) manifest: &'a Manifest,
     pub(crate) options: &'a RestoreOptions,
@@ -64,10 +82,27 @@ pub(crate) struct Recovered {
     pub(crate) tables_complete: bool,
     /// Number of XA transactions that are prepared and wait for their coordinator.
     pub(crate) prepared: usize,
+    /// Number of XA transactions that were rolled back.
+    pub(crate) rolled_back: usize,
     /// The results of `CHECK TABLE`, if it was requested.
     pub(crate) tables: Option<CheckedTables>,
+    /// The results of the user's queries.
+    pub(crate) queries: Vec<CheckedQuery>,
+    /// Duration of `CHECK TABLE` and of the queries.
+    pub(crate) check_time: Duration,
     /// Lines of the level ERROR in its log that don't mean that the data are wrong.
     pub(crate) complaints: Vec<String>,
+    /// The result of the export, if it was requested.
+    pub(crate) exported: Option<ExportedTables>,
+}
+
+/// A run of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// Only applies redo, and ignores missing files ([`missing`]).
+    First,
+    /// The recovery.
+    Whole,
 }
 
 /// The paths of the run, all outside of the data directory except for the root.
@@ -97,9 +132,9 @@ impl Recovery<'_> {
 
     fn recover(&self) -> Result<Recovered, RestoreError> {
         let (private, sockets) = socket_directory(self.owner)?;
-        let work = self.target.work();
+        let work = self.place.work.as_path();
         let paths = Paths {
-            root: self.target.root(),
+            root: self.place.root.clone(),
             log: work.join("mysqld.log"),
             output: work.join("mysqld.out"),
             temporary: work.join("tmp"),
@@ -119,41 +154,70 @@ impl Recovery<'_> {
             for path in [sockets.as_path(), work, &paths.temporary, &paths.log] {
                 owner.give(path)?;
             }
-            owner.give_all(&paths.root)?;
+            if !self.place.in_place {
+                owner.give_all(&paths.root)?;
+            }
         }
-        let server = self.start(&paths)?;
+        let mut may = self.may_lack()?;
+        self.skip_missing(&paths, &mut may)?;
+        let server = self.start(&paths, Run::Whole)?;
         let mut watch = LogWatch::new(
             &paths.log,
             self.manifest.lsn.start_checkpoint.block_start().0,
         );
         let mut connection = self.ready(&server, &paths, &mut watch)?;
-        self.complete(&paths)?;
+        self.complete(&paths, &may)?;
+        let gtid_verified = self.compare(&mut connection, &paths)?;
+        let rolled_back = match self.options.rollback_prepared {
+            true => self.roll_back(&mut connection, &paths)?,
+            false => 0,
+        };
+        let prepared = self.prepared(&mut connection, &paths)?;
+        let begun = Instant::now();
+        let tables = self.check_tables(&paths)?;
+        let queries = self.run_queries(&paths)?;
         let mut recovered = Recovered {
-            gtid_verified: self.compare(&mut connection, &paths)?,
+            gtid_verified,
             tables_complete: true,
-            prepared: self.prepared(&mut connection, &paths)?,
-            tables: self.check_tables(&paths)?,
+            prepared,
+            rolled_back,
+            tables,
+            queries,
+            check_time: begun.elapsed(),
             complaints: Vec::new(),
+            exported: None,
+        };
+        let exported = match self.options.export {
+            true => Some(self.export(&paths)?),
+            false => None,
         };
         self.stop(&server, connection, &paths, &mut watch)?;
-        recovered.complaints = self.check_log(&paths)?;
+        recovered.complaints = self.check_log(&paths, &may)?;
+        recovered.exported = exported
+            .map(|exported| exported.place(&paths.root))
+            .transpose()?;
         clean(&paths.root)?;
         let path = private.path().to_path_buf();
         private.close().map_err(io("remove", &path))?;
         Ok(recovered)
     }
 
-    fn start(&self, paths: &Paths) -> Result<Running, RestoreError> {
+    fn start(&self, paths: &Paths, run: Run) -> Result<Running, RestoreError> {
         let program = &self.plan.applier.program;
         let out = File::create(&paths.output).map_err(io("create", &paths.output))?;
         let err = out.try_clone().map_err(io("open", &paths.output))?;
-        let arguments = arguments(self, paths)?;
+        let arguments = arguments(self, paths, run)?;
         tracing::debug!(?program, ?arguments, "starting the recovery");
         let mut command = child::command(program);
         command
             .args(arguments)
             // The server inherits the lock of the work directory, in case this process is killed.
-            .stdin(Stdio::from(self.target.lock_for_child()?))
+            .stdin(Stdio::from(
+                self.place
+                    .lock
+                    .try_clone()
+                    .map_err(io("share", &self.place.work))?,
+            ))
             .stdout(out)
             .stderr(err)
             .current_dir(&paths.root);
@@ -217,16 +281,8 @@ impl Recovery<'_> {
     /// Checks the log of a successful run: an error of InnoDB that is not known to be harmless, or
     /// a recovery that ended early (the server takes an invalid redo block for the end of the log),
     /// fails the restore.
-    fn check_log(&self, paths: &Paths) -> Result<Vec<String>, RestoreError> {
-        let errors = log::errors(&paths.log, &self.options.accepted_errors);
-        if let Some(line) = errors.fatal.first() {
-            let way_out = log::code(line).map_or(String::new(), |code| {
-                format!(
-                    ". If it is known to be harmless, add {code} to RestoreOptions::accepted_errors"
-                )
-            });
-            return Err(self.failed(paths, format!("its log has an error: {line}{way_out}")));
-        }
+    fn check_log(&self, paths: &Paths, may: &MayLack) -> Result<Vec<String>, RestoreError> {
+        let reported = self.check_errors(paths, may)?;
         let last = self.manifest.lsn.last_lsn;
         match log::scanned_to(&paths.log) {
             Some(lsn) if lsn < needed_end(last).0 => Err(self.failed(
@@ -235,8 +291,23 @@ impl Recovery<'_> {
                     "it read the redo log up to LSN {lsn}, expected {last}, the end of the backup's"
                 ),
             )),
-            _ => Ok(errors.reported),
+            _ => Ok(reported),
         }
+    }
+
+    /// Refuses a log with an error of InnoDB that is not known to be harmless. Returns other errors.
+    fn check_errors(&self, paths: &Paths, may: &MayLack) -> Result<Vec<String>, RestoreError> {
+        let may_lack = |path: &str| may.has_path(path);
+        let errors = log::errors(&paths.log, &self.options.accepted_errors, &may_lack);
+        if let Some(line) = errors.fatal.first() {
+            let way_out = log::code(line).map_or(String::new(), |code| {
+                format!(
+                    ". If it is known to be harmless, add {code} to RestoreOptions::accepted_errors"
+                )
+            });
+            return Err(self.failed(paths, format!("its log has an error: {line}{way_out}")));
+        }
+        Ok(errors.reported)
     }
 
     fn failed(&self, paths: &Paths, what: String) -> RestoreError {

@@ -92,7 +92,14 @@ pub fn merge_onto(
         cancel: &Cancel::new(),
     };
     syncing::with_syncing(|syncing| {
-        merge::merge(&fetcher, &plan(file, chain), &parent(out), 1, syncing)
+        merge::merge(
+            &fetcher,
+            &plan(file, chain),
+            &parent(out),
+            1,
+            syncing,
+            merge::Output::New,
+        )
     })
 }
 

@@ -1,6 +1,7 @@
 //! The report of a restore.
 
 use super::next::NextSteps;
+use super::queries::CheckedQuery;
 use super::settings::Setting;
 use super::tables::CheckedTables;
 use crate::reader::counters::MemberReport;
@@ -27,6 +28,8 @@ pub struct RestoreReport {
     pub written_bytes: u64,
     /// The redo applier and its version.
     pub applier: String,
+    /// False if the redo log was left for the first start of a server.
+    pub redo_applied: bool,
     /// The binary log position of the data, as the backup recorded it.
     pub gtid_executed: Option<String>,
     /// True if the recovered server's position was compared with it and is the same.
@@ -41,6 +44,12 @@ pub struct RestoreReport {
     #[serde(rename = "merge_seconds", serialize_with = "seconds")]
     #[cfg_attr(test, schemars(with = "f64"))]
     pub merge_time: Duration,
+    /// The results of the user's queries.
+    #[serde(skip)]
+    pub(crate) queries: Vec<CheckedQuery>,
+    /// The part of the duration of the redo applier in which its server checked tables and ran queries.
+    #[serde(skip)]
+    pub(crate) check_time: Duration,
     /// Duration of the redo applier.
     #[serde(rename = "apply_seconds", serialize_with = "seconds")]
     #[cfg_attr(test, schemars(with = "f64"))]

@@ -6,7 +6,8 @@ use super::binary_log::BinaryLog;
 use super::complete::Absent;
 use super::error::RestoreError;
 use super::held::WorkDirectories;
-use super::mysqld::{Recovered, Recovery};
+use super::merge::Output;
+use super::mysqld::{Recovered, Recovery, Workplace};
 use super::next::NextSteps;
 use super::owner::Owner;
 use super::plan::{MergeMethod, RestorePlan};
@@ -14,8 +15,8 @@ use super::report::RestoreReport;
 use super::syncing::Syncing;
 use super::target::Target;
 use super::{
-    RestoreOptions, direct, finished, held, merge, mysqld, plain, reach, redo, stepwise, syncing,
-    xtrabackup,
+    RestoreOptions, direct, finished, held, merge, mysqld, partial, plain, reach, redo, stepwise,
+    syncing, xtrabackup,
 };
 use crate::counted;
 use crate::manifest::{BackupName, Manifest};
@@ -91,6 +92,7 @@ fn run_from(
         reach::check(&plan.datadir, owner)?;
     }
     options.cancel.check()?;
+    partial::check_applier(newest, &plan.applier, &plan.datadir)?;
     let target = Target::begin(&plan.datadir, options.into())?;
     let adopted = target.kept_root();
     let adopted = adopted
@@ -167,7 +169,9 @@ fn restore(
         let left = fill(&fetcher, &job, syncing)?;
         let merge_time = begun.elapsed();
         let mut recovered = Recovered::default();
-        if plan.way == MergeMethod::Merge {
+        if plan.applier.kind == ApplierKind::Server {
+            progress.note(&format!("redo left for {}", plan.applier));
+        } else if plan.way == MergeMethod::Merge {
             // Only a server reports its progress.
             let redo = (plan.applier.kind == ApplierKind::Mysqld).then_some(plan.redo_bytes);
             progress.phase(Phase::Apply, redo);
@@ -182,6 +186,13 @@ fn restore(
 
     progress.phase(Phase::HandOver, None);
     held::place_held(&directories)?;
+    if plan.applier.kind == ApplierKind::Server {
+        // Without the list, the log of the server would begin with an error.
+        let warm = target.root().join(finished::WARM_PAGES);
+        if !warm.exists() {
+            plain::create(&warm)?;
+        }
+    }
     redo::renew_identity(&target.root(), newest.server.redo_log_uuid)?;
     if let Some(owner) = owner {
         owner.give_all(&target.root())?;
@@ -224,7 +235,7 @@ fn fill(
     pool.install(|| {
         // Small files, and the log that determines whether the redo is complete, come first.
         let left = match plan.applier.kind {
-            ApplierKind::Mysqld => {
+            ApplierKind::Mysqld | ApplierKind::Server => {
                 let uuid = redo::new_log_uuid(job.newest.server.redo_log_uuid);
                 redo::for_mysqld(fetcher, plan, &root, uuid)?;
                 plain::copy(fetcher, plan, job.directories, job.log, options)?
@@ -239,7 +250,7 @@ fn fill(
                 left
             }
         };
-        merge::merge(fetcher, plan, &root, workers, syncing)?;
+        merge::merge(fetcher, plan, &root, workers, syncing, Output::New)?;
         Ok(left)
     })
 }
@@ -284,7 +295,12 @@ pub(crate) fn largest(sizes: impl Iterator<Item = u64>, count: usize) -> u64 {
 fn apply(job: &Job<'_>, progress: &dyn Progress) -> Result<Recovered, RestoreError> {
     match job.plan.applier.kind {
         ApplierKind::Mysqld => Recovery {
-            target: job.target,
+            place: &Workplace {
+                root: job.target.root(),
+                work: job.target.work().to_path_buf(),
+                lock: job.target.lock_for_child()?,
+                in_place: false,
+            },
             plan: job.plan,
             manifest: job.newest,
             options: job.options,
@@ -299,6 +315,7 @@ fn apply(job: &Job<'_>, progress: &dyn Progress) -> Result<Recovered, RestoreErr
             xtrabackup::prepare(job.target, job.plan, job.options, &xtrabackup::WHOLE)?;
             Ok(Recovered::default())
         }
+        ApplierKind::Server => Ok(Recovered::default()),
     }
 }
 
@@ -307,6 +324,23 @@ fn apply(job: &Job<'_>, progress: &dyn Progress) -> Result<Recovered, RestoreErr
 fn absent(newest: &Manifest) -> Absent {
     let absent = newest.dictionary.iter().flat_map(|d| &d.absent);
     absent.map(|space| space.space_id).collect()
+}
+
+/// Returns the warning for a redo log that is left for the first start of a server.
+pub(super) fn left_for_server(newest: &Manifest) -> String {
+    let version = &newest.server.version;
+    let file = newest.binlog.as_ref().map(|log| log.file.as_str());
+    let stem = file.and_then(|file| file.rsplit_once('.'));
+    let log = stem.map_or_else(String::new, |(stem, _)| {
+        format!(
+            " Set log_bin = {stem} for this start: the binary log in the directory decides on prepared transactions."
+        )
+    });
+    format!(
+        "the redo log is not applied yet: its blocks were checked, and the first server that starts on the directory \
+         applies it (MySQL {version}, or a later release of its series).{log} Until then, nothing checks the records \
+         of the redo log, the GTIDs, or that every table has its files"
+    )
 }
 
 fn report(
@@ -319,6 +353,9 @@ fn report(
     next: NextSteps,
 ) -> RestoreReport {
     let mut warnings = plan.warnings.clone();
+    if plan.applier.kind == ApplierKind::Server {
+        warnings.push(left_for_server(newest));
+    }
     let complaint = |line: &String| format!("the recovering server logged: {line}");
     warnings.extend(recovered.complaints.iter().map(complaint));
     if recovered.prepared > 0 {
@@ -338,10 +375,13 @@ fn report(
         stored_bytes: stored.sum(),
         written_bytes: counters.written(),
         applier: plan.applier.to_string(),
+        redo_applied: plan.applier.kind != ApplierKind::Server,
         gtid_executed: mysqld::recorded_gtids(newest).map(str::to_owned),
         gtid_verified: recovered.gtid_verified,
         tables_complete: recovered.tables_complete,
         tables: recovered.tables,
+        queries: recovered.queries,
+        check_time: recovered.check_time,
         merge_time,
         apply_time,
         settings: plan.settings.clone(),

@@ -4,8 +4,10 @@
 use super::direct::Direct;
 use super::error::{RestoreError, io};
 use crate::innodb::page;
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -29,9 +31,44 @@ pub(crate) struct SparseFile {
     path: PathBuf,
     page_size: usize,
     direct: Direct,
+    /// True if the file had other content before: zeros must be written too.
+    in_place: bool,
 }
 
 impl SparseFile {
+    /// Opens a file to be changed in place, or creates it, and sets its length. Symbolic links are
+    /// not followed. Returns the file, and whether it was created.
+    pub(crate) fn update(
+        path: &Path,
+        bytes: u64,
+        page_size: usize,
+    ) -> Result<(Self, bool), RestoreError> {
+        let mut how = OpenOptions::new();
+        how.read(true).write(true).mode(FILE_MODE);
+        let opened = how
+            .clone()
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(path);
+        let (file, created) = match opened {
+            Err(error) if error.kind() == ErrorKind::NotFound => (
+                how.create_new(true)
+                    .open(path)
+                    .map_err(io("create", path))?,
+                true,
+            ),
+            other => (other.map_err(io("open", path))?, false),
+        };
+        file.set_len(bytes).map_err(io("set the length of", path))?;
+        let file = Self {
+            file,
+            path: path.to_path_buf(),
+            page_size,
+            direct: Direct::default(),
+            in_place: !created,
+        };
+        Ok((file, created))
+    }
+
     /// Creates the file: it must not exist, and symbolic links are not followed.
     pub(crate) fn create(path: &Path, bytes: u64, page_size: usize) -> Result<Self, RestoreError> {
         let file = OpenOptions::new()
@@ -47,6 +84,7 @@ impl SparseFile {
             path: path.to_path_buf(),
             page_size,
             direct: Direct::default(),
+            in_place: false,
         })
     }
 
@@ -58,6 +96,7 @@ impl SparseFile {
             path: path.to_path_buf(),
             page_size: 16384,
             direct: Direct::default(),
+            in_place: false,
         }
     }
 
@@ -69,6 +108,10 @@ impl SparseFile {
         for (index, page) in data.chunks(self.page_size).enumerate() {
             let start = index * self.page_size;
             let keep = kept(page, self.page_size);
+            if self.in_place && keep < page.len() {
+                let at = first * self.page_size as u64 + start as u64;
+                self.zero(at + keep as u64, (page.len() - keep) as u64)?;
+            }
             if keep == 0 {
                 written += self.flush(first, data, &mut run)?;
                 continue;
@@ -82,6 +125,20 @@ impl SparseFile {
             }
         }
         Ok(written + self.flush(first, data, &mut run)?)
+    }
+
+    /// Replaces a part of the file by zeros: by a hole, if the file system has holes.
+    fn zero(&self, at: u64, bytes: u64) -> Result<(), RestoreError> {
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.file, hole, at, bytes) {
+            Ok(()) => Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                let zeros = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
+                let written = self.file.write_all_at(&zeros, at);
+                written.map_err(io("write", &self.path))
+            }
+            Err(error) => Err(io("make a hole in", &self.path)(error.into())),
+        }
     }
 
     fn flush(&self, first: u64, data: &[u8], run: &mut Range<usize>) -> Result<u64, RestoreError> {
@@ -184,6 +241,31 @@ mod tests {
         data[32..34].copy_from_slice(&62u16.to_be_bytes());
         assert_eq!(file.write(0, &data).unwrap(), P as u64);
         assert_eq!(std::fs::read(&path).unwrap(), data);
+    }
+
+    /// The old content of a page that is zero or shorter now must not stay.
+    #[test]
+    fn a_file_that_is_changed_in_place_keeps_nothing_of_a_written_page() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.ibd");
+        std::fs::write(&path, vec![9u8; 6 * P]).unwrap();
+        let (file, created) = SparseFile::update(&path, 5 * P as u64, P).unwrap();
+        assert!(!created);
+        let mut compressed = vec![0u8; P];
+        compressed[..100].fill(7);
+        compressed[24..26].copy_from_slice(&14u16.to_be_bytes());
+        compressed[32..34].copy_from_slice(&62u16.to_be_bytes());
+        let data = [page(1), vec![0; P], compressed].concat();
+        file.write(1, &data).unwrap();
+        let read = std::fs::read(&path).unwrap();
+        assert_eq!(read.len(), 5 * P);
+        assert_eq!(&read[P..4 * P], &data[..]);
+        assert!(read[..P].iter().chain(&read[4 * P..]).all(|b| *b == 9));
+        let (_, created) = SparseFile::update(&dir.path().join("new.ibd"), P as u64, P).unwrap();
+        assert!(created);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(SparseFile::update(&link, P as u64, P).is_err());
     }
 
     #[test]

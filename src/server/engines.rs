@@ -30,6 +30,9 @@ const OTHERS: &str = "INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'BASE TABLE' 
      AND (ENGINE IS NULL OR ENGINE NOT IN ('InnoDB', 'MyISAM', 'CSV', 'ARCHIVE', 'MRG_MYISAM', \
      'MEMORY', 'BLACKHOLE', 'EXAMPLE', 'FEDERATED', 'PERFORMANCE_SCHEMA'))";
 
+/// The query of [`Server::unknown_engines`].
+const ACTIVE: &str = "INFORMATION_SCHEMA.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')";
+
 /// A table and its engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineRow {
@@ -41,9 +44,31 @@ pub struct EngineRow {
     pub engine: Option<String>,
 }
 
+impl EngineRow {
+    /// Returns whether a backup contains all rows of the table.
+    #[must_use]
+    pub fn is_backed_up(&self) -> bool {
+        is_known(self.engine.as_deref())
+    }
+}
+
 impl Server {
-    /// Returns the tables whose rows are missing from a backup, sorted by name. Like
-    /// [`Server::has_non_innodb_tables`] it needs one table privilege on `*.*`.
+    /// Returns the engines that the server can use, and whose files a backup doesn't contain.
+    ///
+    /// # Errors
+    /// A failed query, or [`ServerError::CutList`].
+    pub(super) fn unknown_engines(&mut self) -> Result<Vec<String>, ServerError> {
+        let rows = self.complete_list("listing the storage engines", "ENGINE", ACTIVE, "ENGINE")?;
+        let names = rows
+            .iter()
+            .map(|row| row.text(0, "INFORMATION_SCHEMA.ENGINES.ENGINE"));
+        names
+            .filter(|name| !matches!(name, Ok(name) if is_known(Some(name))))
+            .collect()
+    }
+
+    /// Returns the tables whose rows are missing from a backup, sorted by name. Without a table privilege on `*.*`,
+    /// the list may be incomplete ([`Server::check_privileges`]).
     ///
     /// # Errors
     /// A failed query, or [`ServerError::CutList`].

@@ -66,8 +66,8 @@ impl Server {
     /// which can only be copied under [`Self::lock_tables`], including the schemas `mysql` and
     /// `sys`. The two log tables don't count, because that lock doesn't cover them.
     ///
-    /// `INFORMATION_SCHEMA.TABLES` hides a table from an account without a privilege on it, so this
-    /// needs one table privilege on `*.*`; [`Self::check_privileges`] requires it.
+    /// `INFORMATION_SCHEMA.TABLES` hides a table from an account without a privilege on it, so the
+    /// answer `false` is certain only with one table privilege on `*.*` ([`Self::check_privileges`]).
     ///
     /// # Errors
     /// A failed query.

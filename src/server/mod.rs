@@ -24,11 +24,15 @@
 //! file itself; use an option file with mode 0600, `Overrides::password_file` or `LSNAP_PASSWORD`.
 
 mod activity;
+mod backup_history;
+mod buffer_pool;
 mod connect;
 mod engines;
 mod error;
+mod galera;
 mod grants;
 mod identity;
+mod lag;
 mod layers;
 mod locks;
 mod log_status;
@@ -52,6 +56,8 @@ mod version;
 mod wait;
 mod wire;
 
+pub use backup_history::{HistoryEntry, HistoryKey, HistoryRow};
+pub use buffer_pool::BufferPoolDump;
 pub use connect::Server;
 pub use engines::EngineRow;
 pub use error::ServerError;
@@ -60,6 +66,7 @@ pub use log_status::{BinlogPosition, LogStatus};
 pub use option_file::{Entry, FileChoice, OptionFiles};
 pub use options::{ConnectOptions, Overrides, Prompt, Protocol, SslMode, Transport};
 pub use password::Password;
+pub use privileges::ListedTables;
 pub(crate) use replica::quoted;
 pub use replica::{Channel, Recorded, Replica, SourcePoint};
 pub use tablespaces::{DictionaryRow, TablespaceRow};

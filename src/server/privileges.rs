@@ -10,10 +10,13 @@
 //! | `PROCESS` | `INFORMATION_SCHEMA.FILES`, `INNODB_TABLESPACES`, `INNODB_DATAFILES` |
 //! | `REPLICATION CLIENT` (or `SUPER`) | `SHOW REPLICA STATUS` |
 //! | `SELECT` on `performance_schema.log_status` | `log_status` |
-//! | one table privilege on `*.*`; `SHOW VIEW` permits least | to list user tables of other engines |
+//! | one table privilege on `*.*`, of which `SHOW VIEW` permits least; only if the server has an unknown engine | to list the tables of that engine |
 //! | `REPLICATION_SLAVE_ADMIN` (or `SUPER`); with `BackupOptions::stop_applier` | to stop and start the applier |
 //! | `SELECT` on `mysql.slave_relay_log_info` and `mysql.slave_worker_info`; not required | a replica's position by file |
 //! | `SYSTEM_VARIABLES_ADMIN` (or `SUPER`); not required | page tracking: `SET GLOBAL mysqlbackup.backupid` |
+//!
+//! The tables of known engines other than `InnoDB` are found by their files: without a table privilege, the list of
+//! tables is incomplete, but nothing of it is needed. The files of an unknown engine, such as a plugin, can't be recognised.
 //!
 //! `SHOW GRANTS` lists the privileges of the account itself, of its active roles and of mandatory
 //! roles, and partial revokes as `REVOKE` lines.
@@ -37,20 +40,34 @@ const TABLE_PRIVILEGES: [&str; 12] = [
     "TRIGGER",
 ];
 
+/// The part of the server's tables that `INFORMATION_SCHEMA.TABLES` lists to the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListedTables {
+    /// All of them.
+    All,
+    /// Perhaps not all: the account lacks a table privilege on `*.*`.
+    Some,
+}
+
 impl Server {
-    /// Checks all privileges of a backup.
+    /// Checks all privileges of a backup. Returns whether the account sees all tables.
     ///
     /// # Errors
     /// [`ServerError::MissingPrivileges`] with every missing privilege and the statement that
     /// grants exactly those.
-    pub fn check_privileges(&mut self) -> Result<(), ServerError> {
+    pub fn check_privileges(&mut self) -> Result<ListedTables, ServerError> {
         let doing = "checking the privileges";
         let Some(grants) = self.grants(doing)? else {
-            return Ok(());
+            return Ok(ListedTables::All);
         };
-        let missing = missing(&grants);
+        let engines = self.unknown_engines()?;
+        let missing = missing(&grants, !engines.is_empty());
         if missing.is_empty() {
-            return Ok(());
+            return Ok(if Needed::TableVisibility.is_met_by(&grants) {
+                ListedTables::All
+            } else {
+                ListedTables::Some
+            });
         }
         let who = self.row(doing, "SELECT CURRENT_USER(), CURRENT_ROLE()")?;
         let account = quoted_account(&who.text(0, "CURRENT_USER()")?);
@@ -71,7 +88,7 @@ impl Server {
         };
         Err(ServerError::MissingPrivileges {
             grant: grant_statement(&missing, &account),
-            missing: missing.iter().map(|m| m.described().to_string()).collect(),
+            missing: missing.iter().map(|m| m.described(&engines)).collect(),
             account,
             hint,
         })
@@ -132,13 +149,15 @@ impl Needed {
         Self::LogStatus,
     ];
 
-    const fn described(self) -> &'static str {
+    /// Describes the privilege. `engines` are the unknown engines of the server.
+    fn described(self, engines: &[String]) -> String {
         match self {
-            Self::Global(name) => name,
-            Self::LogStatus => "SELECT on performance_schema.log_status",
-            Self::TableVisibility => {
-                "SHOW VIEW on *.* (or another table privilege on *.*, to see tables that need a lock)"
-            }
+            Self::Global(name) => name.to_owned(),
+            Self::LogStatus => "SELECT on performance_schema.log_status".to_owned(),
+            Self::TableVisibility => format!(
+                "SHOW VIEW on *.* (or another table privilege on *.*, to list the tables of {})",
+                engines.join(", ")
+            ),
         }
     }
 
@@ -161,9 +180,11 @@ impl Needed {
 }
 
 /// Returns each requirement that the grants don't meet.
-fn missing(grants: &Grants) -> Vec<Needed> {
+fn missing(grants: &Grants, unknown_engines: bool) -> Vec<Needed> {
     let all = Needed::ALL.into_iter();
-    all.filter(|needed| !needed.is_met_by(grants)).collect()
+    all.filter(|needed| unknown_engines || *needed != Needed::TableVisibility)
+        .filter(|needed| !needed.is_met_by(grants))
+        .collect()
 }
 
 fn grant_statement(missing: &[Needed], account: &str) -> String {
@@ -200,8 +221,23 @@ fn quoted_account(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// With an unknown engine.
     fn missing(lines: &[&str]) -> Vec<Needed> {
-        super::missing(&Grants::parse(lines.iter().copied()))
+        super::missing(&Grants::parse(lines.iter().copied()), true)
+    }
+
+    #[test]
+    fn a_table_privilege_is_needed_only_for_an_unknown_engine() {
+        let lines = [
+            "GRANT RELOAD, PROCESS, LOCK TABLES, REPLICATION CLIENT ON *.* TO `bk`@`localhost`",
+            "GRANT BACKUP_ADMIN ON *.* TO `bk`@`localhost`",
+            "GRANT SELECT ON `performance_schema`.`log_status` TO `bk`@`localhost`",
+        ];
+        assert_eq!(missing(&lines), [Needed::TableVisibility]);
+        let grants = Grants::parse(lines.into_iter());
+        assert_eq!(super::missing(&grants, false), []);
+        let text = Needed::TableVisibility.described(&["ROCKSDB".to_owned()]);
+        assert!(text.contains("list the tables of ROCKSDB"), "{text}");
     }
 
     #[test]
@@ -271,7 +307,7 @@ mod tests {
         let grants =
             Grants::parse(["GRANT `r1`@`%`,`o, ON x`@`%` TO `bk`@`localhost`"].into_iter());
         assert_eq!(grants.roles, ["`r1`@`%`", "`o, ON x`@`%`"]);
-        assert_eq!(super::missing(&grants), Needed::ALL);
+        assert_eq!(super::missing(&grants, true), Needed::ALL);
         assert_eq!(
             missing(&["GRANT PROXY ON ``@`` TO `root`@`localhost`"]),
             Needed::ALL

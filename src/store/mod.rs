@@ -15,6 +15,7 @@
 //!     <cluster>-YYYY-MM-DD-HH:MM:SS-incr/...
 //!     .lsnap/lease.<20 digits>...                the sequence of changes of the chain (`lease`)
 //! .lsnap/readers/...                          the current readers of backups (`readers`)
+//! .lsnap/slots/<schedule>/...                 the slots of schedules (`slots`)
 //! ```
 //!
 //! Objects are never overwritten, and are checked by their BLAKE3 digests: objects by the manifest,
@@ -28,6 +29,7 @@ mod error;
 mod lease;
 mod listing;
 mod objects;
+mod slots;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upload;
@@ -45,7 +47,7 @@ pub(crate) use deletion::retention::kept_backups;
 pub use deletion::retention::{Keep, Kept, Policy, ToDelete, Why};
 pub use error::{
     BackupFault, BaseFault, ChainFault, DeletionFault, LeaseFault, ListingFault, OpenFault,
-    RequestFault, StoreError, UploadFault,
+    RequestFault, SlotFault, StoreError, UploadFault,
 };
 pub use lease::chain_lease::{DEFAULT_TTL, Deletion};
 pub use lease::holder::LeaseHolder;
@@ -69,5 +71,9 @@ pub(crate) use objects::parallel::each_in_parallel;
 pub use objects::repository::Repository;
 pub use objects::short::ShortNames;
 pub(crate) use objects::windows;
+pub use slots::SlotClaim;
+pub(crate) use slots::{
+    Claimed, Decided, Ended, Entry, ScheduleSlots, Seen, SlotEnd, valid_schedule_name,
+};
 pub(crate) use upload::replica::{Original, Replica};
 pub use upload::state::Upload;

@@ -24,6 +24,7 @@ mod link;
 mod links;
 mod member;
 pub(crate) mod pages;
+mod pick;
 mod present;
 mod report;
 mod scratch;
@@ -31,9 +32,12 @@ mod scratch;
 mod tests;
 mod work;
 
+pub use crate::restore::{CheckedQuery, SqlCheck};
 pub use error::VerifyError;
+pub(crate) use pick::by_age;
 pub use report::{
-    Authentication, MemberReport, Outcome, PageReport, Problem, ProblemKind, Restored, VerifyReport,
+    Authentication, MemberReport, Outcome, PageReport, Picked, Problem, ProblemKind, Restored,
+    VerifyReport,
 };
 
 use crate::cancel::Cancel;
@@ -45,6 +49,7 @@ use crate::restore;
 use crate::store::{Listed, ListedState, Repository};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The extent of a verification; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -112,6 +117,12 @@ pub struct TestRestoreOptions {
     pub accepted_errors: Vec<String>,
     /// Begin although there may be too little space.
     pub skip_space_check: bool,
+    /// Check tables in a random order, and begin no other after this time; default: all tables.
+    pub table_budget: Option<Duration>,
+    /// The seed of that order.
+    pub seed: u64,
+    /// Queries with their expected results.
+    pub checks: Vec<SqlCheck>,
 }
 
 impl Default for TestRestoreOptions {
@@ -124,6 +135,9 @@ impl Default for TestRestoreOptions {
             keyring_config: None,
             accepted_errors: Vec::new(),
             skip_space_check: false,
+            table_budget: None,
+            seed: 0,
+            checks: Vec::new(),
         }
     }
 }

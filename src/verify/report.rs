@@ -4,7 +4,7 @@ use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::manifest::{BackupKind, BackupName, Dictionary, Finding};
 use crate::reader::ReadError;
-use crate::restore::{RestoreError, TableFinding};
+use crate::restore::{CheckedQuery, RestoreError, TableFinding};
 use crate::store::{Listed, PassedOver, StoreError};
 use serde::Serialize;
 
@@ -38,9 +38,22 @@ pub struct VerifyReport {
     /// For `latest`: backups that are newer than the chosen one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<PassedOver>,
+    /// The random choice of the backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picked: Option<Picked>,
     /// The listing by which the backups were chosen.
     #[serde(skip)]
     pub listed: Vec<Listed>,
+}
+
+/// A random choice.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Picked {
+    /// The backup.
+    pub name: BackupName,
+    /// The seed, which repeats the choice in the same repository.
+    pub seed: u64,
 }
 
 /// One backup.
@@ -147,6 +160,8 @@ pub enum ProblemKind {
     Chain,
     /// It could not be restored, or the restored server found an error.
     Restore,
+    /// A query of the user had another result.
+    Query,
 }
 
 /// The result of a verification as one value; later values are more severe.
@@ -174,6 +189,21 @@ pub struct Restored {
     pub name: BackupName,
     /// Number of tables that the server checked.
     pub tables: usize,
+    /// Number of tables that were not checked, because the time for it was over.
+    pub tables_left: usize,
+    /// The results of the user's queries.
+    pub checks: Vec<CheckedQuery>,
+    /// Bytes that were written to files before the redo log was applied.
+    pub restored_bytes: u64,
+    /// Duration of fetching and merging, which run concurrently, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merge_seconds: Option<f64>,
+    /// Duration of the redo applier, without the checks, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redo_seconds: Option<f64>,
+    /// Duration of the checks of tables and of the queries in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_seconds: Option<f64>,
     /// True if the server's `gtid_executed` was compared with the recorded one, and is equal.
     pub gtid_verified: bool,
     /// The problems that were found.
@@ -218,7 +248,8 @@ impl VerifyReport {
             | ProblemKind::Manifest
             | ProblemKind::Content
             | ProblemKind::Page
-            | ProblemKind::Restore => Outcome::Damaged,
+            | ProblemKind::Restore
+            | ProblemKind::Query => Outcome::Damaged,
         };
         match self.problems().map(found).max() {
             Some(outcome) => outcome,
@@ -365,6 +396,16 @@ impl Problem {
             RestoreError::Read(error) => Self::of_read(error).map_err(Into::into),
             other => Err(other),
         }
+    }
+
+    pub(super) fn of_query(name: &BackupName, query: &CheckedQuery) -> Self {
+        let start = |text: &str| text.chars().take(200).collect::<String>();
+        Self::new(
+            ProblemKind::Query,
+            format!("{name}: check {}", query.name),
+            format!("{:?}", start(&query.found)),
+            format!("{:?}", start(&query.expected)),
+        )
     }
 
     pub(super) fn of_table(name: &BackupName, finding: &TableFinding) -> Self {

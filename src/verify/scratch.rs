@@ -10,6 +10,7 @@ use crate::restore::scratch_dir::ScratchDir;
 use crate::restore::{ApplierChoice, RestoreError, RestoreOptions};
 use crate::store::Repository;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Restores `name` into a new directory, and removes it in any case. The directories of killed
 /// verifications are removed first.
@@ -33,6 +34,9 @@ pub(super) fn restore(
         accept_unauthenticated: options.accept_unauthenticated,
         keep_failed: false,
         check_tables: true,
+        table_budget: chosen.table_budget,
+        seed: chosen.seed,
+        queries: chosen.checks.clone(),
         mysqld: chosen.mysqld.clone(),
         mysqld_args: chosen.mysqld_args.clone(),
         user: chosen.user.clone(),
@@ -46,6 +50,12 @@ pub(super) fn restore(
     let mut restored = Restored {
         name: name.clone(),
         tables: 0,
+        tables_left: 0,
+        checks: Vec::new(),
+        restored_bytes: 0,
+        merge_seconds: None,
+        redo_seconds: None,
+        check_seconds: None,
         gtid_verified: false,
         problems: Vec::new(),
     };
@@ -54,11 +64,21 @@ pub(super) fn restore(
     match result {
         Ok(report) => {
             restored.gtid_verified = report.gtid_verified;
+            restored.restored_bytes = report.written_bytes;
+            let seconds = |time: Duration| Some(time.as_secs_f64());
+            restored.merge_seconds = seconds(report.merge_time);
+            restored.redo_seconds = seconds(report.apply_time.saturating_sub(report.check_time));
+            restored.check_seconds = seconds(report.check_time);
             if let Some(tables) = &report.tables {
                 restored.tables = tables.tables;
+                restored.tables_left = tables.left;
                 let found = tables.findings.iter();
                 restored.problems = found.map(|f| Problem::of_table(name, f)).collect();
             }
+            let failed = report.queries.iter().filter(|query| !query.passed);
+            let problems = failed.map(|query| Problem::of_query(name, query));
+            restored.problems.extend(problems);
+            restored.checks = report.queries;
         }
         Err(error) => restored.problems.push(failed(name, error)?),
     }

@@ -10,9 +10,21 @@ pub fn pass(request: &[u8], server: u16) -> std::io::Result<Vec<u8>> {
     let end = request.iter().position(|b| *b == b'\n').unwrap_or_default() + 1;
     server.write_all(&request[..end])?;
     server.write_all(b"connection: close\r\n")?;
-    server.write_all(&request[end..])?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer)?;
+    // A server may respond before it has read the body, and close the connection.
+    let mut reading = server.try_clone()?;
+    let reader = std::thread::spawn(move || {
+        let mut answer = Vec::new();
+        let end = reading.read_to_end(&mut answer);
+        if answer.is_empty() {
+            end?;
+        }
+        std::io::Result::Ok(answer)
+    });
+    let written = server.write_all(&request[end..]);
+    let answer = reader.join().unwrap()?;
+    if answer.is_empty() {
+        written?;
+    }
     Ok(answer)
 }
 

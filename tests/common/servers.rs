@@ -5,7 +5,7 @@
 //! | store | server |
 //! |---|---|
 //! | `file://` | none |
-//! | `s3://` | `moto_server` (PyPI), through `moto_atomic.py`, which documents the reason |
+//! | `s3://` | `moto_server` (PyPI), through `moto_atomic.py`, which documents the reason; with `LSNAP_S3_SERVER=versitygw`, `versitygw` (a Go module) on a directory |
 //! | `gs://` | `gcs_front.py` before a `moto_server`; the script documents the reason |
 //! | `az://` | Azurite (npm) |
 
@@ -22,6 +22,8 @@ use ::lsnap::store::{Repository, StoreOptions, Variables};
 pub const BUCKET: &str = "lsnap-test";
 /// A secret that must not appear in any output; Azurite has another one.
 pub const SECRET: &str = "c2VjcmV0LW9mLXRoZS10ZXN0cy0wMTIzNDU2Nzg5";
+/// The key id to which [`SECRET`] belongs.
+pub const ACCESS_KEY: &str = "AKIDTEST";
 const AZURE_ACCOUNT: &str = "lsnaptests";
 
 /// The kind of store.
@@ -76,7 +78,7 @@ impl Server {
         match kind {
             Kind::File => {}
             Kind::S3 => {
-                let port = server.moto(true);
+                let port = server.s3(true);
                 server.endpoint = format!("https://127.0.0.1:{port}");
                 server.bucket(port, true);
             }
@@ -95,7 +97,7 @@ impl Server {
         install();
         let mut server = Self::new(Kind::S3, "cert.pem");
         self_signed(server.dir.path());
-        let port = server.moto(true);
+        let port = server.s3(true);
         server.endpoint = format!("https://127.0.0.1:{port}");
         server.bucket(port, true);
         server
@@ -105,7 +107,7 @@ impl Server {
     pub fn start_plain_s3() -> Self {
         install();
         let mut server = Self::new(Kind::S3, "none");
-        let port = server.moto(false);
+        let port = server.s3(false);
         server.endpoint = format!("http://127.0.0.1:{port}");
         server.bucket(port, false);
         server
@@ -167,7 +169,7 @@ impl Server {
         let pairs: &[(&'static str, &str)] = match self.kind {
             Kind::File => &[],
             Kind::S3 => &[
-                ("AWS_ACCESS_KEY_ID", "AKIDTEST"),
+                ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
                 ("AWS_SECRET_ACCESS_KEY", SECRET),
                 ("AWS_REGION", "us-east-1"),
             ],
@@ -202,6 +204,33 @@ impl Server {
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Starts the S3 server that `LSNAP_S3_SERVER` names: moto if it is not set.
+    fn s3(&mut self, tls: bool) -> u16 {
+        if is_moto() {
+            self.moto(tls)
+        } else {
+            self.versitygw(tls)
+        }
+    }
+
+    fn versitygw(&mut self, tls: bool) -> u16 {
+        let port = free_port();
+        let data = self.path("versitygw");
+        std::fs::create_dir(&data).unwrap();
+        let mut command = Command::new(stores().join("versitygw"));
+        command
+            .args(["--access", ACCESS_KEY, "--secret", SECRET])
+            .args(["--region", "us-east-1", "--port"])
+            .arg(format!("127.0.0.1:{port}"));
+        if tls {
+            command.arg("--cert").arg(self.path("cert.pem"));
+            command.arg("--key").arg(self.path("key.pem"));
+        }
+        command.arg("posix").arg(data);
+        self.spawn(command, port);
+        port
     }
 
     fn moto(&mut self, tls: bool) -> u16 {
@@ -261,8 +290,14 @@ impl Server {
         let scheme = if tls { "https" } else { "http" };
         let made = Command::new("curl")
             .args(["-sfX", "PUT"])
-            .args(tls.then(|| ["--cacert".as_ref(), self.ca.as_os_str()]).into_iter().flatten())
-            .args(["-H", "Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"])
+            .args(
+                tls.then(|| ["--cacert".as_ref(), self.ca.as_os_str()])
+                    .into_iter()
+                    .flatten(),
+            )
+            .args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user"])
+            .arg(format!("{ACCESS_KEY}:{SECRET}"))
+            .args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
             .arg(format!("{scheme}://127.0.0.1:{port}/{BUCKET}"))
             .output()
             .unwrap();
@@ -291,6 +326,23 @@ impl Server {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// Returns whether moto is the S3 server of the tests.
+pub fn is_moto() -> bool {
+    match std::env::var("LSNAP_S3_SERVER").as_deref() {
+        Ok("versitygw") => false,
+        Ok("moto") | Err(_) => true,
+        Ok(other) => panic!("LSNAP_S3_SERVER={other}; expected moto or versitygw"),
+    }
+}
+
+/// Returns whether a test that needs moto for this reason can't run.
+pub fn lacks_moto(reason: &str) -> bool {
+    if !is_moto() {
+        eprintln!("not run with another S3 server than moto: {reason}");
+    }
+    !is_moto()
 }
 
 fn free_port() -> u16 {

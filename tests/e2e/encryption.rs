@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 /// The file that configures the keyring of a server. The configuration is not in a backup, and
 /// neither is the file of keys that it names.
-const MANIFEST: &str = "mysqld.my";
-const CONFIG: &str = "component_keyring_file.cnf";
+pub const MANIFEST: &str = "mysqld.my";
+pub const CONFIG: &str = "component_keyring_file.cnf";
 
 /// Copies the source's keyring to the path of the restored server's keyring; returns the directory.
-fn bring_keyring(source: &Sandbox, room: &Path) -> PathBuf {
+pub fn bring_keyring(source: &Sandbox, room: &Path) -> PathBuf {
     let text = std::fs::read_to_string(source.datadir().join(CONFIG)).unwrap();
     let config: serde_json::Value = serde_json::from_str(&text).unwrap();
     let keys = room.join("keys");

@@ -133,7 +133,7 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
     run(&mut conn, "CREATE USER bk@localhost IDENTIFIED BY 'x'");
     run(
         &mut conn,
-        "GRANT BACKUP_ADMIN, PROCESS, RELOAD, REPLICATION CLIENT, SHOW VIEW ON *.* TO bk@localhost",
+        "GRANT BACKUP_ADMIN, PROCESS, RELOAD, REPLICATION CLIENT ON *.* TO bk@localhost",
     );
     run(
         &mut conn,

@@ -9,7 +9,7 @@ use ::lsnap::backup::{self, BackupOptions};
 use ::lsnap::innodb::Lsn;
 use ::lsnap::manifest::{BackupName, Manifest};
 use ::lsnap::progress::{Phase, Progress, Silent};
-use ::lsnap::restore::{self, ApplierChoice, RestoreOptions};
+use ::lsnap::restore::{self, ApplierChoice, RestoreError, RestoreOptions};
 use ::lsnap::server::ConnectOptions;
 use ::lsnap::store::Repository;
 use std::path::Path;
@@ -46,14 +46,19 @@ fn flushed(server: &Sandbox) -> u64 {
     status("Innodb_redo_log_checkpoint_lsn")
 }
 
-/// Restores `name` with the library, with `force` even if the merge can't be right.
-fn restored_rows(
+/// Restores `name` with the library, and returns the rows.
+fn restored_rows(server: &Sandbox, repository: &Path, name: &str, target: &Path) -> String {
+    restored(server, repository, name, target, false).unwrap()
+}
+
+/// The same, with `force` even if the merge can't be right.
+fn restored(
     server: &Sandbox,
     repository: &Path,
     name: &str,
     target: &Path,
     force: bool,
-) -> String {
+) -> Result<String, RestoreError> {
     let repo = Repository::open(&lsnap::url(repository)).unwrap();
     let mut options = RestoreOptions::new(target);
     options.applier = ApplierChoice::Mysqld;
@@ -61,9 +66,9 @@ fn restored_rows(
     options.user = Some(lsnap::owner());
     options.allow_missing_overlap = force;
     let plan = restore::plan(&repo, name, &options).unwrap();
-    restore::run(&repo, &plan, &options, &Silent).unwrap();
+    restore::run(&repo, &plan, &options, &Silent)?;
     let copy = Sandbox::start_on("e2e-overlap-copy", target, &[RESTORED]);
-    copy.value("SELECT GROUP_CONCAT(DISTINCT c ORDER BY c) FROM d.t")
+    Ok(copy.value("SELECT GROUP_CONCAT(DISTINCT c ORDER BY c) FROM d.t"))
 }
 
 #[test]
@@ -107,12 +112,12 @@ fn overlap_off_gives_a_stale_page() {
     }
 
     // The base alone is right, because its redo contains the change.
-    let base = restored_rows(&server, &with, "latest", &place("base"), false);
+    let base = restored_rows(&server, &with, "latest", &place("base"));
     assert_eq!(base, "changed after it was read");
 
     // On a base of an earlier lsnap.
     let first = lsnap::incremental(&server, &with);
-    let right = restored_rows(&server, &with, &first.name, &place("right"), false);
+    let right = restored_rows(&server, &with, &first.name, &place("right"));
     assert_eq!(right, "changed after it was read");
 
     // The page selection of xtrabackup, on such a base: refused for a merge, correctly.
@@ -121,14 +126,18 @@ fn overlap_off_gives_a_stale_page() {
     let target = place("refused");
     lsnap::try_restore(&without, &name, &target, &[]).refused(14, &[&name, "cannot be merged"]);
     assert!(!target.exists(), "a refused restore left a target");
-    let stale = restored_rows(&server, &without, &name, &place("stale"), true);
-    assert_eq!(stale, "old", "the overlap would not be needed");
+    match restored(&server, &without, &name, &place("stale"), true) {
+        Ok(stale) => assert_eq!(stale, "old", "the overlap would not be needed"),
+        // Pages of undo logs are out of date too; on a busy machine, the recovering server can fail at their lists.
+        Err(RestoreError::Applier { what, .. }) => assert!(what.contains("ended"), "{what}"),
+        Err(error) => panic!("{error}"),
+    }
 
     // The same selection on a base whose `to_lsn` is its start checkpoint.
     assert!(full.lsn.to_lsn == full.lsn.start_checkpoint && full.lsn.to_lsn < end);
     let said = lsnap::try_backup(&server, &now, &["--incremental", "--no-overlap"]).ok();
     let name = said.json["backup"]["name"].as_str().unwrap().to_owned();
-    let right = restored_rows(&server, &now, &name, &place("by to_lsn"), false);
+    let right = restored_rows(&server, &now, &name, &place("by to_lsn"));
     assert_eq!(right, "changed after it was read");
 
     // The chain that began with a backup of an earlier lsnap continues.
@@ -145,7 +154,7 @@ fn overlap_off_gives_a_stale_page() {
     assert_eq!(one.to_lsn, one.start_checkpoint);
     let floor = one.start_checkpoint;
     assert_eq!((two.from_lsn, two.scan_floor), (floor, floor));
-    let right = restored_rows(&server, &with, &second.name, &place("second"), false);
+    let right = restored_rows(&server, &with, &second.name, &place("second"));
     assert_eq!(right, "changed after it was read,in the second");
 }
 

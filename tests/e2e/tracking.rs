@@ -343,7 +343,7 @@ fn privileges(plain: &Plain) {
     run(&mut conn, "CREATE USER bk@localhost");
     run(
         &mut conn,
-        "GRANT BACKUP_ADMIN, PROCESS, RELOAD, REPLICATION CLIENT, SHOW VIEW ON *.* TO bk@localhost",
+        "GRANT BACKUP_ADMIN, PROCESS, RELOAD, REPLICATION CLIENT ON *.* TO bk@localhost",
     );
     run(
         &mut conn,

@@ -320,6 +320,12 @@ fn large(bucket: &Bucket) {
     });
     let sent = bytes(99, 65 << 20);
     bucket.put_new("large", vec![sent.clone()]).unwrap();
+    // A store may refuse it before it has read the bytes, and close the connection.
+    let again = bucket.put_new("large", vec![bytes(98, 65 << 20)]);
+    assert!(
+        matches!(again, Err(StoreError::ObjectExists { .. })),
+        "{again:?}"
+    );
     assert!(held(bucket, "large") == Held::Bytes(sent));
 }
 

@@ -9,7 +9,7 @@ use lsnap::store::{Held, Repository, StoreError, StoreOptions};
 
 use crate::journey::lsnap;
 use crate::proxy::{Deed, Proxy};
-use crate::servers::{SECRET, Server};
+use crate::servers::{ACCESS_KEY, SECRET, Server};
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 43\r\n\r\n<!DOCTYPE html><html><h1>Log in</h1></html>";
 const NAMELESS_PAGE: &str =
@@ -40,7 +40,7 @@ fn before(server: &Server) -> (Proxy, Repository) {
 /// Runs a command that reads the repository; returns its result.
 fn run(args: &[&str], endpoint: &str, more: &[&str]) -> (i32, String, Duration) {
     let env = [
-        ("AWS_ACCESS_KEY_ID", "k".to_owned()),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
         ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
     ];
     let common = ["--from", "s3://lsnap-test/p", "--endpoint", endpoint];

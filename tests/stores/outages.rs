@@ -16,7 +16,7 @@ use lsnap::store::{Held, LeaseFault, Repository, StoreError, StoreOptions};
 use crate::common::program::{PROGRAM, signal};
 use crate::journey::lsnap;
 use crate::proxy::{Deed, Proxy, UNAVAILABLE};
-use crate::servers::{SECRET, Server};
+use crate::servers::{ACCESS_KEY, SECRET, Server};
 
 /// Longer than ten retries with the delays of these tests.
 const AWAY: Duration = Duration::from_secs(4);
@@ -199,7 +199,7 @@ impl Putting {
             .args(["--allow-http", "--max-backoff", "200"])
             .args(more)
             .env_clear()
-            .env("AWS_ACCESS_KEY_ID", "k")
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET)
             .stdin(input)
             .stdout(Stdio::null())
@@ -253,7 +253,7 @@ fn an_outage_is_reported_and_a_put_continues_after_it() {
     assert_eq!(code, Some(0), "{said}");
     let endpoint = format!("http://127.0.0.1:{}", proxy.port);
     let env = [
-        ("AWS_ACCESS_KEY_ID", "k".to_owned()),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
         ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
     ];
     let args = [

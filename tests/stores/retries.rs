@@ -79,6 +79,9 @@ fn a_put_is_executed_once_even_if_its_answer_is_lost() {
 /// The Authorization header of each request shows which key signs.
 #[test]
 fn credentials_are_taken_in_the_order_of_the_aws_tools() {
+    if crate::servers::lacks_moto("the test signs with keys that the server doesn't have") {
+        return;
+    }
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let dir = tempfile::tempdir().unwrap();

@@ -212,7 +212,7 @@ class Host:
             remove(path)
         for path in pathlib.Path("/var/lib").glob("mysql*"):
             remove(path)
-        for name in ("xtrabackup", "xbstream", "xbcrypt"):
+        for name in ("xtrabackup", "xbstream", "xbcloud", "xbcrypt"):
             # With an xtrabackup on the PATH, a restore would use it.
             pathlib.Path("/usr/local/bin", name).unlink(missing_ok=True)
         for path in pathlib.Path("/tmp").iterdir():

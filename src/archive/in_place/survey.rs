@@ -20,8 +20,10 @@ pub(super) struct Job {
     pub directory: String,
     pub from: String,
     pub to: String,
-    /// The compression to remove; `None` to remove the encryption.
+    /// The compression to remove.
     pub format: Option<Format>,
+    /// Whether the encryption is removed.
+    pub encrypted: bool,
     /// Stored length in bytes.
     pub bytes: u64,
 }
@@ -81,15 +83,16 @@ impl Tree {
                     left.push(format!("{directory}{name}/"));
                 } else if kind.is_file() && private::is_private(name) {
                     stale.push((directory.clone(), name.clone()));
-                } else if let Some((to, format)) = self.wanted(&directory, name, layer, &names)? {
+                } else if let Some(wanted) = self.wanted(&directory, name, layer, &names)? {
                     if !kind.is_file() {
                         return Err(refused(&self.shown(&directory, name), NOT_REGULAR));
                     }
                     jobs.push(Job {
                         directory: directory.clone(),
                         from: name.clone(),
-                        to,
-                        format,
+                        to: wanted.to,
+                        format: wanted.format,
+                        encrypted: wanted.encrypted,
                         bytes,
                     });
                 }
@@ -129,21 +132,25 @@ impl Tree {
         Ok(names)
     }
 
-    /// Returns the name of the unwrapped file, if the file has the layer.
+    /// Returns how to unwrap a file, if it has the layer.
     fn wanted(
         &self,
         directory: &str,
         name: &str,
         layer: &Layer,
         names: &Names,
-    ) -> Result<Option<(String, Option<Format>)>, ArchiveError> {
+    ) -> Result<Option<Wanted>, ArchiveError> {
         let refuse = |what| Err(refused(&self.shown(directory, name), what));
         let found = suffixes(name);
         let decrypted = name.strip_suffix(".xbcrypt").unwrap_or(name);
         // An original that was kept when the layer was removed earlier.
         let kept = |inner: &str| names.get(inner).is_some_and(|(kind, _)| kind.is_file());
         match layer {
-            Layer::Encryption(_) => Ok(found.encrypted.then(|| (decrypted.to_owned(), None))),
+            Layer::Encryption(_) => Ok(found.encrypted.then(|| Wanted {
+                to: decrypted.to_owned(),
+                format: None,
+                encrypted: true,
+            })),
             Layer::Compression if found.encrypted => {
                 let compressed = found.quicklz || found.compression.is_some();
                 if compressed && !kept(decrypted) && !kept(found.inner) {
@@ -151,15 +158,29 @@ impl Tree {
                 }
                 Ok(None)
             }
-            Layer::Compression if found.quicklz && !kept(found.inner) => refuse(
+            Layer::Compression | Layer::All(_) if found.quicklz && !kept(found.inner) => refuse(
                 "it is compressed with quicklz, which lsnap does not read: decompress it with the program qpress",
             ),
-            Layer::Compression => {
-                let inner = found.inner.to_owned();
-                Ok(found.compression.map(|format| (inner, Some(format))))
+            // It was unwrapped earlier, by another program.
+            Layer::All(_) if found.quicklz => Ok(None),
+            Layer::Compression | Layer::All(_) => {
+                let wanted = Wanted {
+                    to: found.inner.to_owned(),
+                    format: found.compression,
+                    encrypted: found.encrypted,
+                };
+                let any = wanted.encrypted || wanted.format.is_some();
+                Ok(any.then_some(wanted))
             }
         }
     }
+}
+
+/// How a file is unwrapped.
+struct Wanted {
+    to: String,
+    format: Option<Format>,
+    encrypted: bool,
 }
 
 fn is_wrapped(name: &str) -> bool {

@@ -376,3 +376,62 @@ proptest! {
         }
     }
 }
+
+fn unwrap_all(dir: &TempDir, remove: bool) -> Result<InPlaceReport, ArchiveError> {
+    unwrap_in_place(&options(dir.path(), Layer::All(key(7)), remove), &Silent)
+}
+
+#[test]
+fn both_layers_are_removed_at_once() {
+    let both = encrypt(&frame(b"table"));
+    let dir = made(&[
+        ("t.ibd.zst.xbcrypt", &both),
+        ("with a blank.ibd.zst.xbcrypt", &both),
+        ("info.xbcrypt", &encrypt(b"info")),
+        ("u.ibd.zst", &frame(b"other")),
+        ("plain", b"plain"),
+    ]);
+    let report = unwrap_all(&dir, false).unwrap();
+    assert_eq!((report.files, report.removed), (4, 0));
+    let names = |dir: &TempDir| {
+        let entries = fs::read_dir(dir.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let kept = names(&dir);
+    assert!(!kept.contains(&"t.ibd.zst".to_owned()), "{kept:?}");
+    assert_eq!(kept.len(), 9, "{kept:?}");
+    assert_eq!(fs::read(dir.path().join("t.ibd")).unwrap(), b"table");
+    // Again, with the removal of the originals.
+    let report = unwrap_all(&dir, true).unwrap();
+    assert_eq!((report.files, report.already, report.removed), (0, 4, 4));
+    assert_eq!(
+        names(&dir),
+        ["info", "plain", "t.ibd", "u.ibd", "with a blank.ibd"]
+    );
+    assert_eq!(unwrap_all(&dir, true).unwrap(), InPlaceReport::default());
+}
+
+#[test]
+fn damage_in_either_layer_leaves_the_original_alone() {
+    let mut cut = encrypt(&frame(&[7; 100_000]));
+    cut.truncate(cut.len() - 10);
+    let plain = frame(&[7; 100_000]);
+    let half = encrypt(&plain[..plain.len() - 5]);
+    for damaged in [cut, half] {
+        let dir = made(&[("t.ibd.zst.xbcrypt", &damaged)]);
+        unwrap_all(&dir, true).unwrap_err();
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(
+            fs::read(dir.path().join("t.ibd.zst.xbcrypt")).unwrap(),
+            damaged
+        );
+    }
+    let quick = made(&[("t.ibd.qp.xbcrypt", b"x")]);
+    let error = unwrap_all(&quick, true).unwrap_err().to_string();
+    assert!(error.contains("quicklz"), "{error}");
+}

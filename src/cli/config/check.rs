@@ -1,7 +1,7 @@
 //! `lsnap config check`: checks what the next backup and the next restore need.
 
 use super::keys::{Key, keys};
-use super::{Configuration, apply, with_false};
+use super::{Configuration, with_false};
 use crate::cli::exit::Failure;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::json::FailureKind;
@@ -9,8 +9,8 @@ use crate::cli::{Cli, Command, Context};
 use crate::counted::count;
 use crate::server::Identity;
 use crate::store::{OpenFault, StoreError};
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _};
 use rustix::fs::{Access, access};
 use serde::Serialize;
 use std::ffi::OsString;
@@ -81,6 +81,9 @@ pub(super) fn run(
     tried.push(Tried::of("server", server));
     tried.push(Tried::of("repository", repository(&call)));
     tried.push(Tried::of("key", key(&call)));
+    if !configuration.written_schedules().is_empty() {
+        tried.push(Tried::of("schedules", schedules(configuration, &call)));
+    }
     if let Some(identity) = &identity {
         tried.push(Tried::of("redo applier", applier(&call, identity)));
     }
@@ -108,16 +111,32 @@ fn call(
     given: &[OsString],
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Command, Failure> {
-    let mut program = with_false(Cli::command());
     let mut args: Vec<OsString> = words.iter().map(OsString::from).collect();
     args.extend_from_slice(given);
-    let applied = apply(&program, &args, variable).map_err(Failure::arguments)?;
-    let matches = program.try_get_matches_from_mut(&applied.args);
-    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
-    match parsed {
-        Ok(cli) => Ok(cli.command),
-        Err(error) => Err(Failure::arguments(crate::cli::refused::message(&error))),
+    let parsed = super::parsed(&args, variable).map_err(Failure::arguments)?;
+    Ok(parsed.command)
+}
+
+/// Checks the schedules, and that the repository of each is configured.
+fn schedules(configuration: &Configuration, call: &Calls<'_>) -> Result<String, Failure> {
+    let schedules = configuration.schedules().map_err(Failure::arguments)?;
+    for schedule in &schedules {
+        let repository = schedule
+            .repository
+            .iter()
+            .map(|name| format!("--repo={name}"));
+        let words: Vec<String> = ["lsnap", "list"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(repository)
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        call(&words).map_err(|failure| {
+            let name = &schedule.name;
+            Failure::arguments(format!("schedule {name}: {}", failure.into_message()))
+        })?;
     }
+    Ok(count(schedules.len(), "schedule").to_string())
 }
 
 type Calls<'a> = dyn Fn(&[&str]) -> Result<Command, Failure> + 'a;
@@ -182,7 +201,8 @@ fn server(call: &Calls<'_>) -> Result<(String, Identity), Failure> {
 }
 
 fn repository(call: &Calls<'_>) -> Result<String, Failure> {
-    let Command::List(args) = call(&["lsnap", "list"])? else {
+    // A name that can't be resolved is retried for ten minutes by a backup; a person waits for this answer.
+    let Command::List(args) = call(&["lsnap", "list", "--retry-deadline", "15"])? else {
         return Err(Failure::internal(
             "the call of a list is another one".to_owned(),
         ));

@@ -41,13 +41,15 @@ const OF_MYSQLD: &[&str] = &[
 /// Pages that name options of [`OF_MYSQLD`].
 const WITH_MYSQLD: &[&str] = &["docs/checks.md", "docs/security.md"];
 
-/// Pages about the project's own tools, whose options are of cargo and the tools, and about the options of xtrabackup,
-/// which have tests of their own.
+/// Pages about the project's own tools, whose options are of cargo and the tools, and about the options of xtrabackup
+/// and xbcloud, which have tests of their own.
 const OF_TOOLS: &[&str] = &[
     "docs/performance.md",
     "docs/design.md",
     "docs/format/",
     "docs/xtrabackup.md",
+    "docs/reference/callers.md",
+    "docs/reference/xbcloud-options.md",
     "docs/reference/xtrabackup-options.md",
 ];
 

@@ -70,6 +70,15 @@ impl Setting {
     }
 }
 
+/// A table of `[[schedule]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Schedule {
+    /// The line of its begin.
+    pub line: usize,
+    /// Keys, values and lines, in the order of the file.
+    pub settings: Vec<(String, Value, usize)>,
+}
+
 /// A configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct File {
@@ -77,16 +86,22 @@ pub(super) struct File {
     pub path: PathBuf,
     /// In the order of the file.
     pub settings: Vec<Setting>,
+    /// In the order of the file.
+    pub schedules: Vec<Schedule>,
 }
 
 /// Reads a file. The text of an error names the file and the line.
 pub(super) fn read(path: &Path) -> Result<File, String> {
     let wrong = |what: String| format!("{}: {what}", path.display());
     let text = read_text(path).map_err(|e| wrong(e.to_string()))?;
-    let settings =
-        parse(&text).map_err(|(line, what)| format!("{}:{line}: {what}", path.display()))?;
+    let (settings, schedules) =
+        parse_all(&text).map_err(|(line, what)| format!("{}:{line}: {what}", path.display()))?;
     let path = path.to_owned();
-    Ok(File { path, settings })
+    Ok(File {
+        path,
+        settings,
+        schedules,
+    })
 }
 
 fn read_text(path: &Path) -> std::io::Result<String> {
@@ -113,8 +128,14 @@ fn read_text(path: &Path) -> std::io::Result<String> {
 
 type Wrong = (usize, String);
 
-/// Parses a text. An error has the line and the problem.
+/// Parses a text, and returns its settings without the schedules.
+#[cfg(test)]
 pub(super) fn parse(text: &str) -> Result<Vec<Setting>, Wrong> {
+    parse_all(text).map(|(settings, _)| settings)
+}
+
+/// Parses a text. An error has the line and the problem.
+pub(super) fn parse_all(text: &str) -> Result<(Vec<Setting>, Vec<Schedule>), Wrong> {
     let at = |span: Option<Range<usize>>| {
         let end = span.map_or(0, |span| span.start).min(text.len());
         1 + text.as_bytes()[..end]
@@ -126,16 +147,21 @@ pub(super) fn parse(text: &str) -> Result<Vec<Setting>, Wrong> {
     let mut parser = Parser {
         line: &at,
         settings: Vec::new(),
+        schedules: Vec::new(),
     };
     parser.root(table.get_ref(), None)?;
     // A map has another order.
     parser.settings.sort_by_key(|setting| setting.line);
-    Ok(parser.settings)
+    Ok((parser.settings, parser.schedules))
 }
+
+/// The name of the tables of schedules.
+const SCHEDULE: &str = "schedule";
 
 struct Parser<'a> {
     line: &'a dyn Fn(Option<Range<usize>>) -> usize,
     settings: Vec<Setting>,
+    schedules: Vec<Schedule>,
 }
 
 impl Parser<'_> {
@@ -149,6 +175,20 @@ impl Parser<'_> {
                             ((self.line)(Some(name.span())), what.to_owned())
                         })?;
                         self.root(table, Some(name.get_ref()))?;
+                    }
+                }
+                _ if name.get_ref() == SCHEDULE => {
+                    let wrong = |what: &str| ((self.line)(Some(name.span())), what.to_owned());
+                    if profile.is_some() {
+                        return Err(wrong(
+                            "schedules are not part of a profile; write [[schedule]]",
+                        ));
+                    }
+                    let expected = "write [[schedule]] with two brackets, once for each schedule";
+                    let list = value.get_ref().as_array().ok_or_else(|| wrong(expected))?;
+                    for one in list.iter() {
+                        let table = one.get_ref().as_table().ok_or_else(|| wrong(expected))?;
+                        self.schedule(table, one.span())?;
                     }
                 }
                 DeValue::Table(table) => self.section(name.get_ref(), None, table, profile)?,
@@ -176,6 +216,20 @@ impl Parser<'_> {
         Ok(())
     }
 
+    fn schedule(&mut self, table: &DeTable<'_>, span: Range<usize>) -> Result<(), Wrong> {
+        let mut settings = Vec::new();
+        for (key, found) in table {
+            let line = (self.line)(Some(key.span()));
+            let wrong = || (line, format!("{SCHEDULE}.{}: {EXPECTED}", key.get_ref()));
+            let value = value(found.get_ref()).ok_or_else(wrong)?;
+            settings.push((key.get_ref().to_string(), value, line));
+        }
+        settings.sort_by_key(|(_, _, line)| *line);
+        let line = (self.line)(Some(span));
+        self.schedules.push(Schedule { line, settings });
+        Ok(())
+    }
+
     fn setting(
         &mut self,
         section: &str,
@@ -185,14 +239,6 @@ impl Parser<'_> {
         profile: Option<&str>,
     ) -> Result<(), Wrong> {
         let line = (self.line)(Some(key.span()));
-        let value = match value.get_ref() {
-            DeValue::Boolean(flag) => Some(Value::Flag(*flag)),
-            DeValue::Array(list) => {
-                let list = list.iter().map(|value| scalar(value.get_ref()));
-                list.collect::<Option<Vec<_>>>().map(Value::Many)
-            }
-            value => scalar(value).map(Value::One),
-        };
         let mut setting = Setting {
             section: section.to_owned(),
             instance: instance.map(str::to_owned),
@@ -201,13 +247,24 @@ impl Parser<'_> {
             profile: profile.map(str::to_owned),
             line,
         };
-        setting.value = value.ok_or_else(|| {
-            let what =
-                "expected a string, a whole number, true, false, or a list of strings or numbers";
-            (line, format!("{}: {what}", setting.path()))
-        })?;
+        let value = self::value(value.get_ref());
+        setting.value = value.ok_or_else(|| (line, format!("{}: {EXPECTED}", setting.path())))?;
         self.settings.push(setting);
         Ok(())
+    }
+}
+
+const EXPECTED: &str =
+    "expected a string, a whole number, true, false, or a list of strings or numbers";
+
+fn value(found: &DeValue<'_>) -> Option<Value> {
+    match found {
+        DeValue::Boolean(flag) => Some(Value::Flag(*flag)),
+        DeValue::Array(list) => {
+            let list = list.iter().map(|value| scalar(value.get_ref()));
+            list.collect::<Option<Vec<_>>>().map(Value::Many)
+        }
+        value => scalar(value).map(Value::One),
     }
 }
 

@@ -54,6 +54,7 @@ const NOT_IN_FILE: &[&str] = &[
     "into-option",
     "json",
     "no-defaults",
+    "once",
     "password",
     "print-plan",
     "profile",
@@ -71,6 +72,7 @@ const WITHOUT: &[&str] = &[
     "xbstream",
     "decompress",
     "decrypt",
+    "install-links",
     "help",
     "config",
 ];

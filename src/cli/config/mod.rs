@@ -7,6 +7,7 @@ mod file;
 mod keys;
 mod origin;
 mod repository;
+mod schedules;
 mod show;
 mod unset;
 
@@ -19,7 +20,7 @@ pub(super) use {check::Document as CheckedDocument, show::Document as KeysDocume
 
 use super::exit::Failure;
 use super::{Cli, Context};
-use clap::{Command, CommandFactory as _};
+use clap::{Command, CommandFactory as _, FromArgMatches as _};
 use file::{File, Setting, Value};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -63,6 +64,21 @@ pub(super) fn run(
     }
 }
 
+/// Parses the arguments of a call, completed by the environment and the file.
+///
+/// # Errors
+/// The message of a wrong argument or value.
+pub(super) fn parsed(
+    args: &[OsString],
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Cli, String> {
+    let mut program = with_false(Cli::command());
+    let applied = apply(&program, args, variable)?;
+    let matches = program.try_get_matches_from_mut(&applied.args);
+    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| super::refused::message(&error))
+}
+
 /// A configuration file, with the selected profile.
 #[derive(Debug, Default)]
 pub(super) struct Configuration {
@@ -87,6 +103,7 @@ impl Configuration {
         let file = path.as_deref().map(file::read).transpose()?;
         if let Some(file) = &file {
             check(file, &keys(program))?;
+            schedules::check(&file.path, &file.schedules)?;
         }
         let this = Self {
             file,
@@ -125,6 +142,29 @@ impl Configuration {
         self.file.as_ref().map(|file| file.path.as_path())
     }
 
+    /// Returns the value of a key in the file, if it is one string.
+    pub(super) fn text(&self, section: &str, key: &str) -> Option<&str> {
+        match &self.find(section, key, None)?.value {
+            Value::One(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the file has a key of this table.
+    pub(super) fn has_section(&self, section: &str) -> bool {
+        let settings = self.file.iter().flat_map(|file| &file.settings);
+        settings
+            .into_iter()
+            .any(|setting| setting.section == section)
+    }
+
+    /// Returns the names of `[repository.NAME]`, with their URLs.
+    pub(super) fn named_repositories(&self) -> Vec<(String, String)> {
+        let all = self.repositories().into_iter();
+        all.filter_map(|(name, url)| Some((name?, url.to_owned())))
+            .collect()
+    }
+
     /// Returns whether `--unset` names the key.
     fn is_unset(&self, key: &Key) -> bool {
         self.unset.contains(&key.path())
@@ -149,10 +189,15 @@ impl Configuration {
     }
 
     fn place(&self, setting: &Setting) -> Origin {
+        self.line(setting.line)
+    }
+
+    /// Returns the place of a line of the file.
+    fn line(&self, line: usize) -> Origin {
         let path = self
             .path()
             .unwrap_or_else(|| std::path::Path::new("the configuration"));
-        Origin::File(format!("{}:{}", path.display(), setting.line))
+        Origin::File(format!("{}:{line}", path.display()))
     }
 
     /// Returns the configured repositories with their URLs; `None` is `[repository]`.

@@ -3,10 +3,10 @@
 
 use super::keys::{Key, Shape, keys};
 use crate::cli::Cli;
+use crate::reference_file::compare_or_write;
 use clap::CommandFactory as _;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
 const PAGE: &str = "docs/reference/configuration.md";
 
@@ -48,6 +48,15 @@ fn page() -> String {
             );
         }
     }
+    out += "\n## `[[schedule]]`\n\nAny number of them: [schedules](../schedules.md).\n\n\
+        | key | default | |\n|---|---|---|\n";
+    for (name, help) in super::schedules::KEYS {
+        let (text, default) = match help.split_once(" [default: ") {
+            Some((text, default)) => (format!("{text}."), default.trim_end_matches("].")),
+            None => ((*help).to_owned(), ""),
+        };
+        let _ = writeln!(out, "| `{name}` | {} | {} |", cell(default), cell(&text));
+    }
     out
 }
 
@@ -77,14 +86,5 @@ fn cell(text: &str) -> String {
 
 #[test]
 fn the_reference_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-    let page = page();
-    if std::env::var_os("LSNAP_WRITE_REFERENCE").is_some() {
-        std::fs::write(&path, &page).unwrap();
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == page,
-        "{PAGE} differs from the options: run the unit tests with LSNAP_WRITE_REFERENCE=1"
-    );
+    compare_or_write(PAGE, &page(), "the options");
 }

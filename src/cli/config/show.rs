@@ -9,6 +9,7 @@ use crate::cli::hooks::without_path;
 use crate::cli::{Cli, Context, headers, output};
 use clap::CommandFactory as _;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// A key of the configuration.
@@ -37,6 +38,8 @@ pub(in crate::cli) struct Row {
 pub(in crate::cli) struct Document<'a> {
     /// Every key.
     keys: &'a [Row],
+    /// The schedules of the agent: the keys that are set, in the notation of an option.
+    schedules: Vec<BTreeMap<&'a str, Vec<String>>>,
 }
 
 pub(super) fn run(
@@ -46,7 +49,17 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let rows = rows(configuration, variable);
     if context.json {
-        output::json(&Document { keys: &rows });
+        let schedules = configuration.written_schedules().iter();
+        let schedules = schedules.map(|schedule| {
+            let settings = schedule.settings.iter();
+            settings
+                .map(|(key, value, _)| (key.as_str(), words(&without_secrets(value))))
+                .collect()
+        });
+        output::json(&Document {
+            keys: &rows,
+            schedules: schedules.collect(),
+        });
     } else {
         output::out(&text(configuration, &rows));
     }
@@ -139,6 +152,16 @@ fn shown(key: &Key, value: Value) -> Value {
     }
 }
 
+/// Returns a value of a schedule, without arguments that are refused, because they can be secret.
+fn without_secrets(value: &Value) -> Value {
+    let is_secret = |text: &String| super::schedules::is_refused(text);
+    match value {
+        Value::One(text) if is_secret(text) => Value::One("***".to_owned()),
+        Value::Many(all) if all.iter().any(is_secret) => Value::Many(vec!["***".to_owned()]),
+        value => value.clone(),
+    }
+}
+
 fn words(value: &Value) -> Vec<String> {
     match value {
         Value::Flag(flag) => vec![flag.to_string()],
@@ -180,6 +203,17 @@ fn text(configuration: &Configuration, rows: &[Row]) -> String {
             (None, _) => writeln!(out, "# {name}: not set"),
         };
     }
+    for schedule in configuration.written_schedules() {
+        out += "\n[[schedule]]\n";
+        for (key, value, line) in &schedule.settings {
+            let origin = configuration.line(*line);
+            let _ = writeln!(
+                out,
+                "{key} = {}  # {origin}",
+                literal(&without_secrets(value))
+            );
+        }
+    }
     out
 }
 
@@ -196,6 +230,7 @@ mod tests {
             file: Some(File {
                 path: "/etc/x.toml".into(),
                 settings: file::parse(text_of_file).unwrap(),
+                schedules: Vec::new(),
             }),
             ..Configuration::default()
         };
@@ -214,19 +249,20 @@ mod tests {
 
     #[test]
     fn the_paths_of_the_urls_of_hooks_are_not_shown() {
-        let text_of_file = "[hooks]\nsuccess = ['https://h/secret', 'cmd']\nfailure = '@/etc/f'\n";
+        let text_of_file = "[hooks]\nsuccess = ['https://h/s3cret', 'cmd']\nfailure = '@/etc/f'\n";
         let configuration = Configuration {
             file: Some(File {
                 path: "/etc/x.toml".into(),
                 settings: file::parse(text_of_file).unwrap(),
+                schedules: Vec::new(),
             }),
             ..Configuration::default()
         };
         let variable =
-            |name: &str| (name == "LSNAP_HOOKS_START").then(|| "http://h/secret".to_owned());
+            |name: &str| (name == "LSNAP_HOOKS_START").then(|| "http://h/s3cret".to_owned());
         let rows = rows(&configuration, &variable);
         let shown = text(&configuration, &rows) + &serde_json::to_string(&rows).unwrap();
-        assert!(!shown.contains("secret"), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
         for words in ["https://h/...", "http://h/...", "cmd", "@/etc/f"] {
             assert!(shown.contains(words), "{words}: {shown}");
         }
@@ -236,10 +272,16 @@ mod tests {
     fn the_output_is_a_file_with_the_same_values() {
         let text_of_file = "cluster = 'a \"b\"'\n[repository]\nurl = 's3://b/p'\n[repository.o]\nurl = 'gs://o'\n\
             [restore]\nmysqld-arg = ['--a=b', '--c']\n[backup]\nparallel = 3\n";
-        let settings = file::parse(text_of_file).unwrap();
+        let text_of_file = text_of_file.to_owned()
+            + "[[schedule]]\nname = 'n'\narguments = ['--a=\"b\"']\nkeep = 3\n[[schedule]]\nname = 'm'\n";
+        let (settings, schedules) = file::parse_all(&text_of_file).unwrap();
         let path = "/etc/x.toml".into();
         let configuration = Configuration {
-            file: Some(File { path, settings }),
+            file: Some(File {
+                path,
+                settings,
+                schedules,
+            }),
             ..Configuration::default()
         };
         let variable = |name: &str| (name == "LSNAP_BACKUP_MEMORY").then(|| "1GiB".to_owned());
@@ -253,7 +295,21 @@ mod tests {
         ] {
             assert!(shown.contains(line), "{line}\n{shown}");
         }
-        let mut again: Vec<_> = file::parse(&shown).unwrap();
+        let (mut again, schedules) = file::parse_all(&shown).unwrap();
+        let values = |schedules: &[file::Schedule]| {
+            let values = |schedule: &file::Schedule| {
+                let settings = schedule.settings.iter();
+                settings
+                    .map(|(key, value, _)| (key.clone(), value.clone()))
+                    .collect::<Vec<_>>()
+            };
+            schedules.iter().map(values).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            values(&schedules),
+            values(configuration.written_schedules())
+        );
+        assert_eq!(schedules.len(), 2);
         assert_eq!(again.len(), 6, "{shown}");
         again.retain(|setting| setting.key != "memory");
         let without_lines = |settings: &[file::Setting]| {

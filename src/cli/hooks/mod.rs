@@ -248,30 +248,53 @@ pub(super) fn without_path(text: &str) -> String {
 }
 
 /// Options whose values can contain a secret.
-pub(super) const HIDDEN_VALUES: [&str; 4] = [
+const HIDDEN_VALUES: [&str; 4] = [
     "--header",
     "--hook-start",
     "--hook-success",
     "--hook-failure",
 ];
 
+/// A word of a command line.
+pub(super) enum Word {
+    /// Shows no secret.
+    Open(String),
+    /// One of [`HIDDEN_VALUES`]; its value is the next word.
+    Option(String),
+    /// The value of the option before it.
+    Value,
+    /// One of [`HIDDEN_VALUES`], whose value was in the same word.
+    OptionAndValue(String),
+}
+
+/// Returns the words of a command line, without the values of [`HIDDEN_VALUES`].
+pub(super) fn words(arguments: impl Iterator<Item = String>) -> impl Iterator<Item = Word> {
+    let mut is_value = false;
+    arguments.map(move |argument| {
+        if std::mem::take(&mut is_value) {
+            return Word::Value;
+        }
+        let (option, value) = match argument.split_once('=') {
+            Some((option, value)) => (option, Some(value)),
+            None => (argument.as_str(), None),
+        };
+        if !HIDDEN_VALUES.contains(&option) {
+            return Word::Open(argument);
+        }
+        is_value = value.is_none();
+        match value {
+            Some(_) => Word::OptionAndValue(option.to_owned()),
+            None => Word::Option(argument),
+        }
+    })
+}
+
 /// Returns the command line for records, without the texts of hooks and headers.
 pub(super) fn without_hooks(arguments: impl Iterator<Item = String>) -> String {
-    const HIDDEN: &str = "...";
-    let mut hide_next = false;
-    let shown = arguments.map(|argument| {
-        let option = argument.split('=').next().unwrap_or_default();
-        let is_hook = HIDDEN_VALUES.contains(&option);
-        if std::mem::take(&mut hide_next) {
-            return HIDDEN.to_owned();
-        }
-        match argument.split_once('=') {
-            Some((option, _)) if is_hook => format!("{option}={HIDDEN}"),
-            _ => {
-                hide_next = is_hook;
-                argument
-            }
-        }
+    let shown = words(arguments).map(|word| match word {
+        Word::Open(word) | Word::Option(word) => word,
+        Word::Value => "...".to_owned(),
+        Word::OptionAndValue(option) => format!("{option}=..."),
     });
     shown.collect::<Vec<_>>().join(" ")
 }

@@ -11,7 +11,7 @@ use crate::manifest::{
 use crate::restore::{RestorePlan, RestoreReport};
 use crate::store::PassedOver;
 use crate::verify::{
-    Authentication, MemberReport, Outcome, PageReport, Problem, Restored, VerifyReport,
+    Authentication, MemberReport, Outcome, PageReport, Picked, Problem, Restored, VerifyReport,
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -109,6 +109,9 @@ pub(in crate::cli) struct VerifyDocument<'a> {
     pub(in crate::cli) being_deleted: &'a [BackupName],
     /// For `latest`: newer backups that were passed over.
     pub(in crate::cli) passed_over: &'a [PassedOver],
+    /// With `--pick random`: the choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) picked: Option<&'a Picked>,
 }
 
 /// The result of a verification.
@@ -247,6 +250,7 @@ impl<'a> VerifyDocument<'a> {
             },
             members: report.members.iter().map(member).collect(),
             restored: &report.restored,
+            picked: report.picked.as_ref(),
             unfinished: &report.unfinished,
             xtrabackups: &report.xtrabackups,
             streams: &report.streams,

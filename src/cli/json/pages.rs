@@ -5,10 +5,10 @@
 use super::schemas;
 use crate::cli::exit_code::ExitCode;
 use crate::error_kind::ErrorKind;
+use crate::reference_file::compare_or_write;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 const FIELDS: &str = "docs/reference/json-fields.md";
 const CODES: &str = "docs/reference/exit-codes.md";
@@ -210,17 +210,8 @@ fn codes_page() -> String {
 
 #[test]
 fn the_pages_are_those_of_the_types() {
-    let write = std::env::var_os("LSNAP_WRITE_REFERENCE").is_some();
     for (page, made) in [(FIELDS, fields_page()), (CODES, codes_page())] {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page);
-        if write {
-            std::fs::write(&path, &made).unwrap();
-        }
-        let kept = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            kept == made,
-            "{page} differs: run `LSNAP_WRITE_REFERENCE=1 cargo test cli::`"
-        );
+        compare_or_write(page, &made, "the types");
     }
 }
 

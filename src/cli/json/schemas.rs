@@ -10,6 +10,8 @@ use super::{
 };
 use crate::cli::Cli;
 use crate::cli::config::{CheckedDocument, KeysDocument};
+use crate::cli::install_links::LinksDocument;
+use crate::reference_file::compare_or_write;
 use crate::{archive, cloud};
 use clap::CommandFactory as _;
 use schemars::generate::SchemaSettings;
@@ -17,7 +19,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of `xbstream`, which depends on its mode.
 #[derive(Serialize, JsonSchema)]
@@ -36,6 +38,14 @@ type Make = fn(&mut SchemaGenerator) -> Schema;
 
 /// The commands and the types of their results.
 const COMMANDS: &[(&str, Make)] = &[
+    (
+        "agent",
+        SchemaGenerator::subschema_for::<crate::cli::agent::OnceDocument>,
+    ),
+    (
+        "agent status",
+        SchemaGenerator::subschema_for::<crate::cli::agent::StatusDocument>,
+    ),
     ("backup", SchemaGenerator::subschema_for::<BackupDocument>),
     ("check", SchemaGenerator::subschema_for::<CheckDocument>),
     (
@@ -75,6 +85,10 @@ const COMMANDS: &[(&str, Make)] = &[
         SchemaGenerator::subschema_for::<archive::InPlaceReport>,
     ),
     ("delete", SchemaGenerator::subschema_for::<DeleteDocument>),
+    (
+        "install-links",
+        SchemaGenerator::subschema_for::<LinksDocument>,
+    ),
     ("list", SchemaGenerator::subschema_for::<ListDocument>),
     ("pin", SchemaGenerator::subschema_for::<PinDocument>),
     ("prune", SchemaGenerator::subschema_for::<PruneDocument>),
@@ -160,30 +174,22 @@ pub(super) fn all() -> Vec<(&'static str, serde_json::Value)> {
         .collect()
 }
 
+const DIRECTORY: &str = "docs/reference/schema";
+
 fn directory() -> PathBuf {
-    PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/docs/reference/schema"
-    ))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(DIRECTORY)
 }
 
 #[test]
 fn the_schemas_are_those_of_the_types() {
-    let write = std::env::var_os("LSNAP_WRITE_REFERENCE").is_some();
     let mut names = BTreeSet::new();
     for (command, make) in COMMANDS {
         let name = format!("{}.json", command.replace(' ', "-"));
-        let path = directory().join(&name);
         let made = serde_json::to_string_pretty(&schema(command, *make)).unwrap() + "\n";
-        if write {
-            std::fs::create_dir_all(directory()).unwrap();
-            std::fs::write(&path, &made).unwrap();
-        }
-        let kept = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            kept == made,
-            "{name} differs from the types: run `LSNAP_WRITE_REFERENCE=1 cargo test cli::`, and read \
-             docs/reference/json.md on what may change within a schema number"
+        compare_or_write(
+            &format!("{DIRECTORY}/{name}"),
+            &made,
+            "the types (docs/reference/json.md: what may change within a schema number)",
         );
         names.insert(name);
     }
@@ -196,7 +202,8 @@ fn the_schemas_are_those_of_the_types() {
 
 fn leaves(command: &clap::Command, path: &str, to: &mut BTreeSet<String>) {
     let mut subcommands = command.get_subcommands().peekable();
-    if subcommands.peek().is_none() {
+    // `agent` can be called with a subcommand and without.
+    if subcommands.peek().is_none() || !command.is_subcommand_required_set() {
         to.insert(path.to_owned());
     }
     for sub in subcommands.filter(|sub| sub.get_name() != "help") {

@@ -4,7 +4,7 @@
 //! values, and renames a new file over it, so that a collector never reads half a file. Concurrent jobs wait for each
 //! other: the directory is locked meanwhile.
 
-use super::text::{Sample, format, parse};
+use crate::metrics::{FILE_HEAD, Sample, format, parse};
 use crate::shown::shown_path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -47,7 +47,7 @@ pub(super) fn change(path: &Path, change: impl FnOnce(&mut Vec<Sample>)) -> Resu
         Err(error) => return Err(at(path)(error)),
     };
     change(&mut samples);
-    write(directory, path, &format(&samples)).map_err(at(path))?;
+    write(directory, path, &format(FILE_HEAD, &samples)).map_err(at(path))?;
     // The lock ends when the directory is closed.
     lock.sync_all().map_err(at(directory))
 }
@@ -94,8 +94,8 @@ fn write(directory: &Path, path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::families::{RUN_SUCCESS, RUNS};
     use super::*;
+    use crate::metrics::families::{RUN_SUCCESS, RUNS};
 
     fn sample(command: &str) -> Sample {
         Sample::new(&RUN_SUCCESS, &[("command", command)], 1.0)

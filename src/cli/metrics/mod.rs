@@ -9,25 +9,23 @@
 //! All other values stay, so a failed backup doesn't change the time of the last successful one. A job that doesn't
 //! end (SIGKILL, a crash of the host) changes nothing: the time of its last success gets old.
 
-mod families;
 mod file;
-mod text;
 
 use crate::backup::BackupReport;
 use crate::manifest::BackupKind;
-use crate::store::{self, ClusterHealth, Limits, Listed, PruneReport};
-use crate::verify::{Level, VerifyReport};
-use chrono::{DateTime, TimeDelta, Utc};
-use families::{
+use crate::metrics::families::{
     BACKUP_DATA, BACKUP_DURATION, BACKUP_LOCKED, BACKUP_MISSING, BACKUP_PAGES, BACKUP_READ,
-    BACKUP_STORED, BACKUP_TRACKED, BACKUP_WARNINGS, BACKUPS, BUILD, BYTES, CHAIN, DAMAGE, DAMAGED,
-    Family, Group, LISTED, NEWEST, NEWEST_FULL, OBJECTS, PRUNE_FAILED, PRUNED, PRUNED_BYTES,
-    RUN_DURATION, RUN_END, RUN_EXIT_CODE, RUN_SUCCESS, RUNS, SUCCESS, UNFINISHED, VERIFIED,
-    VERIFY_DAMAGED, VERIFY_PROBLEMS, VERIFY_READ,
+    BACKUP_STORED, BACKUP_TRACKED, BACKUP_WARNINGS, BUILD, DAMAGE, Family, Group, LISTED,
+    PRUNE_FAILED, PRUNED, PRUNED_BYTES, RESTORE_BYTES, RESTORE_QUERIES, RESTORE_SECONDS,
+    RESTORE_TABLES, RESTORE_TABLES_LEFT, RUN_DURATION, RUN_END, RUN_EXIT_CODE, RUN_SUCCESS, RUNS,
+    SUCCESS, VERIFIED, VERIFY_DAMAGED, VERIFY_PROBLEMS, VERIFY_READ,
 };
+pub(super) use crate::metrics::{DAMAGE_CODE, Sample, kind_name, of_listing};
+use crate::store::PruneReport;
+use crate::verify::{Level, Restored, VerifyReport};
+use chrono::{DateTime, Utc};
 use std::path::PathBuf;
 use std::time::Duration;
-pub(super) use text::Sample;
 
 /// Options for metrics.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -74,9 +72,6 @@ pub(super) struct RunEnd {
     /// The type of a backup that was made.
     pub kind: Option<BackupKind>,
 }
-
-/// Exit code of a command that found damage.
-const DAMAGE_CODE: u8 = 13;
 
 /// Writes the metrics of a run. `samples` are those of its report.
 ///
@@ -141,13 +136,6 @@ fn merge(all: &mut Vec<Sample>, labels: &RunLabels, end: RunEnd, samples: Vec<Sa
     }
 }
 
-const fn kind_name(kind: BackupKind) -> &'static str {
-    match kind {
-        BackupKind::Full => "full",
-        BackupKind::Incremental => "incremental",
-    }
-}
-
 /// Returns the name of a level, as a label.
 pub(super) const fn level_name(level: Level) -> &'static str {
     match level {
@@ -203,57 +191,47 @@ pub(super) fn of_verify(report: &VerifyReport, level: Level, repository: &str) -
     let read: u64 = report.members.iter().map(|m| m.read_bytes).sum();
     let more: u64 = report.members.iter().map(|m| m.more_problems).sum();
     let problems = report.problems().count() as u64 + more;
-    vec![
+    let mut samples = vec![
         Sample::new(&VERIFIED, &labels, report.members.len() as f64),
         Sample::new(&VERIFY_READ, &labels, read as f64),
         Sample::new(&VERIFY_PROBLEMS, &labels, problems as f64),
         Sample::new(&VERIFY_DAMAGED, &labels, damaged.count() as f64),
-    ]
-}
-
-/// Returns the samples of a listing of a repository.
-pub(super) fn of_listing(listed: &[Listed], repository: &str, now: DateTime<Utc>) -> Vec<Sample> {
-    let limits = Limits {
-        age: Duration::MAX,
-        full_age: None,
-        incrementals: None,
-    };
-    let clusters = store::health(listed, &limits, now);
-    let time = now.timestamp() as f64;
-    let mut samples = vec![Sample::new(&LISTED, &[("repository", repository)], time)];
-    for cluster in &clusters {
-        samples.extend(of_cluster(cluster, repository, now));
-    }
+    ];
+    samples.extend(of_restores(&report.restored, repository));
     samples
 }
 
-fn of_cluster(cluster: &ClusterHealth, repository: &str, now: DateTime<Utc>) -> Vec<Sample> {
-    let labels = [
-        ("repository", repository),
-        ("cluster", cluster.cluster.as_str()),
+/// Returns the samples of test restores: their sums, if there are several. The values of an earlier one stay if none
+/// was completed.
+fn of_restores(restored: &[Restored], repository: &str) -> Vec<Sample> {
+    let done: Vec<&Restored> = restored
+        .iter()
+        .filter(|restored| restored.merge_seconds.is_some())
+        .collect();
+    if done.is_empty() {
+        return Vec::new();
+    }
+    let labels = [("repository", repository)];
+    let sum = |of: fn(&Restored) -> f64| done.iter().map(|restored| of(restored)).sum::<f64>();
+    let phases = [
+        ("merge", sum(|r| r.merge_seconds.unwrap_or_default())),
+        ("redo", sum(|r| r.redo_seconds.unwrap_or_default())),
+        ("check", sum(|r| r.check_seconds.unwrap_or_default())),
     ];
-    let start =
-        |age: Option<i64>| age.map(|age| (now - TimeDelta::seconds(age)).timestamp() as f64);
-    let values: [(&'static Family, Option<f64>); 8] = [
-        (&BACKUPS, Some(cluster.backups as f64)),
-        (&BYTES, Some(cluster.stored_bytes as f64)),
-        (&OBJECTS, Some(cluster.objects as f64)),
-        (&UNFINISHED, Some(cluster.unfinished as f64)),
-        (&DAMAGED, Some(cluster.damaged as f64)),
-        (&NEWEST, start(cluster.age_seconds)),
-        (&NEWEST_FULL, start(cluster.full_age_seconds)),
-        (
-            &CHAIN,
-            cluster.newest.as_ref().map(|_| cluster.incrementals as f64),
-        ),
-    ];
-    let samples = values
-        .into_iter()
-        .filter_map(|(family, value)| Some(Sample::new(family, &labels, value?)));
-    samples.collect()
+    let phases = phases.map(|(phase, seconds)| {
+        let labels = [("repository", repository), ("phase", phase)];
+        Sample::new(&RESTORE_SECONDS, &labels, seconds)
+    });
+    let failed = |r: &Restored| r.checks.iter().filter(|check| !check.passed).count() as f64;
+    let mut samples = Vec::from(phases);
+    samples.extend([
+        Sample::new(&RESTORE_BYTES, &labels, sum(|r| r.restored_bytes as f64)),
+        Sample::new(&RESTORE_TABLES, &labels, sum(|r| r.tables as f64)),
+        Sample::new(&RESTORE_TABLES_LEFT, &labels, sum(|r| r.tables_left as f64)),
+        Sample::new(&RESTORE_QUERIES, &labels, sum(failed)),
+    ]);
+    samples
 }
 
-#[cfg(test)]
-mod reference;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::metrics::families::BACKUPS;
 
 fn labels(command: &'static str, cluster: &str) -> RunLabels {
     RunLabels {

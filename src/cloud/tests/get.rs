@@ -372,3 +372,33 @@ fn chunks_of_a_file_are_passed_on_one_at_a_time() {
     let error = get_chunks(&repository, &name("b"), &full, &options, &Silent).unwrap_err();
     assert!(matches!(error, CloudError::Archive(ArchiveError::Stopped)));
 }
+
+#[test]
+fn several_streams_have_each_file_in_one_of_them() {
+    let (repository, _, _) = faulty();
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = (0..3).map(|n| dir.path().join(n.to_string())).collect();
+    let outs = paths.iter().map(|path| {
+        let out: Box<dyn std::io::Write + Send> = Box::new(std::fs::File::create(path).unwrap());
+        out
+    });
+    get_streams(
+        &repository,
+        &name("b"),
+        outs.collect(),
+        &GetOptions::default(),
+        &Silent,
+    )
+    .unwrap();
+    let mut all = std::collections::BTreeMap::new();
+    for path in paths {
+        for (file, chunks) in by_path(&std::fs::read(path).unwrap()) {
+            assert!(
+                all.insert(file.clone(), chunks).is_none(),
+                "{file} is in two streams"
+            );
+        }
+    }
+    assert_eq!(all, by_path(&small()));
+}

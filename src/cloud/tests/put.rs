@@ -399,3 +399,78 @@ fn cancellation_does_not_wait_for_a_blocked_input() {
     assert!(matches!(**cause, CloudError::Interrupted), "{cause}");
     assert_eq!(keys(&*store), [""; 0]);
 }
+
+/// Returns the options of a put as xbcloud does it.
+fn as_xbcloud(options: &mut PutOptions) {
+    options.manner = PutManner::Xbcloud;
+    options.md5 = true;
+}
+
+#[test]
+fn as_xbcloud_an_incomplete_stream_stays_and_never_looks_finished() {
+    let (repository, _, store) = faulty();
+    let only = stream(&[("sst_info", &[b"x"])]);
+    let error = put_bytes(&repository, "b", &only, as_xbcloud).unwrap_err();
+    assert!(matches!(error, CloudError::Incomplete { .. }), "{error}");
+    let stored = [
+        key("b", "sst_info", 0),
+        key("b", "sst_info", 1),
+        "b.md5".to_owned(),
+    ];
+    let mut expected = stored.to_vec();
+    expected.sort();
+    assert_eq!(keys(&*store), expected);
+    assert_eq!(
+        get_raw(&*store, "b.md5")
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count(),
+        2
+    );
+    // A file without its end chunk: what marks the backup as finished is not stored, and has no
+    // digest.
+    let mut cut = small();
+    cut.truncate(cut.len() - 1);
+    put_bytes(&repository, "c", &cut, as_xbcloud).unwrap_err();
+    let marked = |key: &String| key.contains("xtrabackup_tablespaces");
+    assert!(!keys(&*store).iter().any(marked));
+    // A file that has no end, in a stream that ends between chunks.
+    let open = [
+        xbstream::payload_head("x", 0, 1, xbstream::crc(b"x"))
+            .unwrap()
+            .to_vec(),
+        b"x".to_vec(),
+        small(),
+    ]
+    .concat();
+    put_bytes(&repository, "d", &open, as_xbcloud).unwrap_err();
+    assert!(!keys(&*store).iter().any(marked));
+    let sums = get_raw(&*store, "d.md5");
+    let sums = String::from_utf8_lossy(&sums);
+    assert!(
+        sums.contains("  x.") && !sums.contains("xtrabackup_tablespaces"),
+        "{sums}"
+    );
+}
+
+#[test]
+fn as_xbcloud_nothing_but_the_objects_is_stored_and_a_lone_md5_is_replaced() {
+    let (repository, _, store) = faulty();
+    put_raw(&*store, "b.md5", b"of an earlier attempt");
+    put_bytes(&repository, "b", &small(), as_xbcloud).unwrap();
+    assert!(repository.marker().unwrap().is_none());
+    assert_eq!(
+        get_raw(&*store, "b.md5")
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count(),
+        7
+    );
+    let before = keys(&*store);
+    let error = put_bytes(&repository, "b", &small(), as_xbcloud).unwrap_err();
+    assert!(matches!(
+        error,
+        CloudError::Store(StoreError::Upload(UploadFault::Exists { .. }))
+    ));
+    assert_eq!(keys(&*store), before);
+}

@@ -3,6 +3,8 @@
 
 mod help;
 mod login_file;
+#[cfg(test)]
+pub(in crate::compat) mod page;
 mod parse;
 mod sources;
 mod spec;
@@ -149,6 +151,13 @@ impl Parsed {
         }
     }
 
+    /// Removes all values of an option.
+    fn forget(&mut self, at: usize) {
+        if let Some(values) = self.values.get_mut(at) {
+            values.clear();
+        }
+    }
+
     fn last(&self, option: impl Into<usize>) -> Option<&Given> {
         self.values.get(option.into())?.last()
     }
@@ -202,6 +211,20 @@ impl Parsed {
             Some(value) => utf8(spec, value).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Returns all texts of an option that can be given several times, in the order of reading.
+    ///
+    /// # Errors
+    /// [`OptionError::NotUtf8`].
+    pub(in crate::compat) fn texts(
+        &self,
+        option: impl Into<usize>,
+    ) -> Result<Vec<&str>, OptionError> {
+        let at = option.into();
+        let given = self.values[at].iter();
+        let values = given.filter_map(|given| given.value.as_ref());
+        values.map(|value| utf8(&self.table[at], value)).collect()
     }
 
     /// Returns a path, if the option was given with a value. A `~` at its start is the home

@@ -106,6 +106,12 @@ fn long_option(
     let value = match (spec.argument, meant.switched, value) {
         // `--skip-password`: an empty one.
         (_, Some(false), None) if spec.kind == Kind::Secret => Some(OsString::new()),
+        // `--skip-log-bin`, `--skip-history`: as if it had not been given; `--enable-history`: without a value.
+        (_, Some(false), None) if !takes_numbers(spec) => {
+            parsed.forget(meant.at);
+            return Ok(false);
+        }
+        (_, Some(true), None) if !takes_numbers(spec) => None,
         (_, Some(on), None) => Some(OsString::from(if on { "1" } else { "0" })),
         (_, Some(_), Some(_)) => return Err(OptionError::TakesNone { option: spec.name }),
         (Argument::Required, None, None) => {
@@ -121,6 +127,15 @@ fn long_option(
         parsed.add(meant.at, value, origin)?;
     }
     Ok(used)
+}
+
+/// Returns whether 0 and 1 are values that switch the option off and on.
+fn takes_numbers(spec: &Spec) -> bool {
+    match spec.kind {
+        Kind::Text => false,
+        Kind::Word(words) => words.contains(&"0"),
+        Kind::Switch | Kind::Secret | Kind::Number { .. } => true,
+    }
 }
 
 enum Found {

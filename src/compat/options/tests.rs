@@ -53,6 +53,14 @@ fn values_follow_an_equals_sign_or_the_name() {
 }
 
 #[test]
+fn skip_takes_an_option_with_an_optional_text_back() {
+    let p = parsed(&["--compress=lz4", "--skip-compress"]).unwrap();
+    assert!(!p.is_given(Opt::Compress));
+    let p = parsed(&["--compress=lz4", "--disable-compress", "--enable-compress"]).unwrap();
+    assert!(p.is_given(Opt::Compress) && p.word(Opt::Compress).is_none());
+}
+
+#[test]
 fn an_optional_value_is_only_taken_after_an_equals_sign() {
     let p = parsed(&["--compress", "lz4", "--password", "secret"]).unwrap();
     assert!(p.is_given(Opt::Compress) && p.word(Opt::Compress).is_none());

@@ -1,7 +1,8 @@
 //! A backup into a directory: the stream of the backup is extracted while it is made.
 
 use super::Failure;
-use crate::archive::{ExtractOptions, Input, extract};
+use super::backup::Notes;
+use crate::archive::{ExtractOptions, Input, PART, extract};
 use crate::backup::{BackupError, BackupOptions, BackupReport, Output, run_stream};
 use crate::manifest::MANIFEST;
 use crate::progress::Silent;
@@ -35,12 +36,14 @@ pub(super) fn run(
         .map_err(|error| Failure(format!("cannot make a pipe: {error}")))?;
     let mut extraction = ExtractOptions::new(target);
     extraction.parallel = threads;
+    // Also after a kill or a crash, it is there only if the backup is complete.
+    extraction.last = Some(CHECKPOINTS.to_owned());
     extraction.cancel = options.cancel.clone();
     let (written, backed_up) = std::thread::scope(|scope| {
         let writing = scope
             .spawn(move || extract(vec![Input::Pipe(File::from(reader))], extraction, &Silent));
         let outputs: Vec<Output> = vec![Box::new(File::from(writer))];
-        let backed_up = run_stream(outputs, None, options, &Silent);
+        let backed_up = run_stream(outputs, None, options, &Notes);
         (writing.join(), backed_up)
     });
     let written = written
@@ -54,7 +57,8 @@ pub(super) fn run(
     }
 }
 
-fn make(target: &Path) -> Result<(), Failure> {
+/// Makes a directory, one level; it may exist.
+pub(super) fn make(target: &Path) -> Result<(), Failure> {
     match fs::create_dir(target) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists && target.is_dir() => Ok(()),
@@ -82,7 +86,7 @@ fn lock(target: &Path) -> Result<File, Failure> {
 /// Returns the failure, after the files were removed by which the directory could be taken for a backup: by the readers
 /// of xtrabackup, and by lsnap.
 fn failed(target: &Path, error: String) -> Failure {
-    for name in [CHECKPOINTS, MANIFEST] {
+    for name in [CHECKPOINTS, &format!("{CHECKPOINTS}{PART}"), MANIFEST] {
         let marker = target.join(name);
         match fs::remove_file(&marker) {
             Err(left) if left.kind() != ErrorKind::NotFound => {

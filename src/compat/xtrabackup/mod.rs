@@ -4,8 +4,13 @@
 //! has it. Standard output has nothing but the stream, the help, or what `--print-...` ask for.
 
 mod backup;
+mod base;
 mod connection;
+mod copy_back;
 mod directory;
+mod extra_lsndir;
+mod filter;
+mod prepare;
 mod table;
 mod unpack;
 
@@ -15,9 +20,11 @@ mod tests;
 use super::options::{self, Groups, OptionError, Parsed, Side, State, read};
 use super::{log, secrets, version};
 use crate::cli;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+#[cfg(test)]
+pub(in crate::compat) use table::TABLE as OPTIONS;
 use table::{Opt, TABLE};
 
 /// The groups of option files.
@@ -45,8 +52,11 @@ impl From<OptionError> for Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Backup,
+    Prepare,
     /// `--decrypt`, `--decompress`, or both.
     Unpack,
+    /// `--copy-back` or `--move-back`.
+    Back,
 }
 
 /// Runs the program.
@@ -69,7 +79,7 @@ pub(super) fn main(args: &[OsString], before: usize) -> ExitCode {
         Ok(End::Printed) => ExitCode::SUCCESS,
         Ok(End::Usage) => ExitCode::FAILURE,
         Err(failure) => {
-            log::error(&cli::printed(&failure.0));
+            log::error(&failure.0);
             ExitCode::FAILURE
         }
     }
@@ -126,24 +136,39 @@ fn run(name: &str, args: &[OsString], before: usize) -> Result<End, Failure> {
     };
     check_unknown(options, mode)?;
     if let Some(stray) = options.stray.first() {
-        return Err(Failure(format!(
-            "unknown argument: '{}'",
-            stray.to_string_lossy()
-        )));
+        return Err(Failure(stray_text(args, stray)));
     }
     check_states(options)?;
+    if mode != Mode::Backup && options.number(Opt::Throttle).is_some_and(|rate| rate > 0) {
+        log::warning("--throttle has effect only with --backup");
+    }
     match mode {
         Mode::Backup => backup::run(options, args),
+        Mode::Prepare => prepare::run(options),
         Mode::Unpack => unpack::run(options),
+        Mode::Back => copy_back::run(options),
     }?;
     Ok(End::Completed)
+}
+
+/// Returns the message for an argument that belongs to no option. One that was meant as a password is not shown.
+fn stray_text(args: &[OsString], stray: &OsStr) -> String {
+    if secrets::has_secret(args, stray, secrets::XTRABACKUP_LETTERS) {
+        "the value of --password must be part of the argument: --password=PASSWORD or -pPASSWORD; without it, the password is \
+         asked for"
+            .to_owned()
+    } else {
+        format!("unknown argument: '{}'", stray.to_string_lossy())
+    }
 }
 
 fn usage(name: &str) {
     cli::print(&format!(
         "lsnap as xtrabackup: physical backups of MySQL.\n\n\
          Usage: {name} [--defaults-file=FILE] --backup [OPTIONS]\n       \
-         {name} --decompress [--decrypt=ALGORITHM] [OPTIONS]\n\n\
+         {name} --prepare --target-dir=DIR [--incremental-dir=DIR] [--apply-log-only]\n       \
+         {name} --decompress [--decrypt=ALGORITHM] [OPTIONS]\n       \
+         {name} [--defaults-file=FILE] --copy-back|--move-back [OPTIONS]\n\n\
          These must be given first:\n\
          \x20 --print-defaults  --no-defaults  --defaults-file=FILE  --defaults-extra-file=FILE\n\
          \x20 --defaults-group-suffix=SUFFIX  --no-login-paths\n\n{}",
@@ -181,7 +206,9 @@ fn mode(options: &Parsed) -> Result<Option<Mode>, Failure> {
     match given[..] {
         [] => Ok(None),
         ["backup"] => Ok(Some(Mode::Backup)),
+        ["prepare"] => Ok(Some(Mode::Prepare)),
         ["decompress"] | ["decrypt"] | ["decompress", "decrypt"] => Ok(Some(Mode::Unpack)),
+        ["copy-back"] | ["move-back"] => Ok(Some(Mode::Back)),
         [one] => Err(Failure(format!(
             "this version of lsnap cannot do --{one} under the name of xtrabackup; use `lsnap restore`"
         ))),
@@ -193,7 +220,7 @@ fn mode(options: &Parsed) -> Result<Option<Mode>, Failure> {
 
 /// Refuses unknown options of the command line and of `[xtrabackup]` in the modes that check them.
 fn check_unknown(options: &Parsed, mode: Mode) -> Result<(), Failure> {
-    let checks = mode == Mode::Backup;
+    let checks = matches!(mode, Mode::Backup | Mode::Prepare);
     for unknown in options
         .unknown
         .iter()

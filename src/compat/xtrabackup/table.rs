@@ -8,14 +8,26 @@ use crate::compat::options::{Kind, State, options};
 const SWITCH: Kind = Kind::Switch;
 const TEXT: Kind = Kind::Text;
 const SECRET: Kind = Kind::Secret;
-const LSN: Kind = number(0, u64::MAX);
 const ALGORITHM: Kind = Kind::Word(&["AES128", "AES192", "AES256"]);
 const COMPRESSION: Kind = Kind::Word(&["zstd", "lz4", "quicklz"]);
 const STREAM: Kind = Kind::Word(&["xbstream"]);
 const LOCK: Kind = Kind::Word(&["ON", "OFF", "REDUCED", "1", "0", "TRUE", "FALSE"]);
 const DONE: State = State::Done;
-/// The option has work to do that this version can't do.
-const NOT_YET: State = State::Refused("this version of lsnap cannot do it");
+
+/// Of the options that give xtrabackup the keys of encrypted tablespaces.
+const KEYRING: State = State::Accepted(
+    "encrypted tablespaces are copied as they are, and no key is read; the server that starts on them needs the keyring of the source",
+);
+/// Of the options that make a backup independent of the keyring.
+const NO_KEYS: State = State::Refused(
+    "the keys of tablespaces are not read, so they can't be stored under another key; leave it out, and give the \
+     restoring server the keyring of the source",
+);
+/// Of the option that makes the restored files independent of the keyring.
+const NO_NEW_KEY: State = State::Refused(
+    "the backup has no xtrabackup_keys; leave it out, start the server with the keyring of the source, then run ALTER \
+     INSTANCE ROTATE INNODB MASTER KEY",
+);
 
 const fn number(min: u64, max: u64) -> Kind {
     Kind::Number { min, max }
@@ -25,11 +37,11 @@ options! {
     // Modes.
     Backup = "backup", Flag, SWITCH, Client, DONE,
         "", "Back up the server.";
-    Prepare = "prepare", Flag, SWITCH, Client, NOT_YET,
+    Prepare = "prepare", Flag, SWITCH, Client, DONE,
         "", "Make a backup ready for a server: merge an incremental, apply redo.";
-    CopyBack = "copy-back", Flag, SWITCH, Client, NOT_YET,
+    CopyBack = "copy-back", Flag, SWITCH, Client, DONE,
         "", "Copy a prepared backup into the data directory.";
-    MoveBack = "move-back", Flag, SWITCH, Client, NOT_YET,
+    MoveBack = "move-back", Flag, SWITCH, Client, DONE,
         "", "Move a prepared backup into the data directory.";
     Decompress = "decompress", Flag, SWITCH, Client, DONE,
         "", "Decompress the files of a backup in place.";
@@ -50,7 +62,7 @@ options! {
         "", "The data directory.";
     Stream = "stream", Optional, STREAM, Client, DONE,
         "", "Write the backup to standard output as an xbstream.";
-    ExtraLsndir = "extra-lsndir", Required, TEXT, Client, NOT_YET,
+    ExtraLsndir = "extra-lsndir", Required, TEXT, Client, DONE,
         "", "Write xtrabackup_checkpoints and xtrabackup_info into this directory too.";
     Tmpdir = "tmpdir" 't', Required, TEXT, Server, DONE,
         "TMPDIR", "The directory for redo that is not written yet.";
@@ -58,24 +70,24 @@ options! {
         "1", "The number of FIFOs that carry the stream.";
     FifoDir = "fifo-dir", Required, TEXT, Client, DONE,
         "", "The directory of the FIFOs.";
-    FifoTimeout = "fifo-timeout", Required, number(1, u64::MAX), Client, DONE,
+    FifoTimeout = "fifo-timeout", Required, number(1, 31_536_000), Client, DONE,
         "60", "Seconds to wait for the reader of the FIFOs.";
     // Incrementals.
     IncrementalBasedir = "incremental-basedir", Required, TEXT, Client, DONE,
         "", "Back up what changed since the backup in this directory.";
-    IncrementalLsn = "incremental-lsn", Required, LSN, Client, NOT_YET,
+    IncrementalLsn = "incremental-lsn", Required, TEXT, Client, DONE,
         "", "Back up what changed since this LSN.";
-    IncrementalDir = "incremental-dir", Required, TEXT, Client, NOT_YET,
+    IncrementalDir = "incremental-dir", Required, TEXT, Client, DONE,
         "", "With --prepare: the incremental backup to apply.";
-    IncrementalHistoryName = "incremental-history-name", Required, TEXT, Client, NOT_YET,
+    IncrementalHistoryName = "incremental-history-name", Required, TEXT, Client, DONE,
         "", "Back up what changed since the newest backup with this name in the history.";
-    IncrementalHistoryUuid = "incremental-history-uuid", Required, TEXT, Client, NOT_YET,
+    IncrementalHistoryUuid = "incremental-history-uuid", Required, TEXT, Client, DONE,
         "", "Back up what changed since the backup with this UUID in the history.";
     IncrementalForceScan = "incremental-force-scan", Flag, SWITCH, Client, DONE,
         "", "Read all pages, without page tracking.";
     PageTracking = "page-tracking", Flag, SWITCH, Client, DONE,
         "", "Use the page tracking of component_mysqlbackup.";
-    ApplyLogOnly = "apply-log-only", Flag, SWITCH, Client, NOT_YET,
+    ApplyLogOnly = "apply-log-only", Flag, SWITCH, Client, DONE,
         "", "With --prepare: leave out the rollback, because incremental backups follow.";
     // The server.
     User = "user" 'u', Required, TEXT, Client, DONE,
@@ -144,7 +156,7 @@ options! {
         "1", "The number of threads that copy files.";
     Throttle = "throttle", Required, number(0, u64::MAX), Client, DONE,
         "0", "Limit of reading and writing, in chunks of 10 MB a second.";
-    UseMemory = "use-memory", Required, number(1048576, u64::MAX), Client, State::Accepted("the memory of a recovery follows the size of the redo log"),
+    UseMemory = "use-memory", Required, number(1048576, u64::MAX), Client, DONE,
         "100M", "The memory for applying redo.";
     UseFreeMemoryPct = "use-free-memory-pct", Required, number(0, 100), Client, State::Accepted("the memory of a recovery follows the size of the redo log"),
         "0", "The part of the free memory for applying redo.";
@@ -177,13 +189,13 @@ options! {
         "300", "Seconds to wait for a backup lock.";
     BackupLockRetryCount = "backup-lock-retry-count", Required, number(0, u64::MAX), Client, State::Accepted("one attempt with its time limit is made"),
         "0", "Attempts to get a backup lock.";
-    FtwrlWaitTimeout = "ftwrl-wait-timeout", Required, number(0, u64::MAX), Client, State::Accepted("lsnap waits at most --lock-ddl-timeout for its locks and kills no query"),
+    FtwrlWaitTimeout = "ftwrl-wait-timeout", Required, number(0, 31_536_000), Client, State::Accepted("lsnap waits at most --lock-ddl-timeout for its locks and kills no query"),
         "0", "Seconds to wait for long queries before the lock.";
     FtwrlWaitThreshold = "ftwrl-wait-threshold", Required, number(0, u64::MAX), Client, State::Accepted("lsnap waits at most --lock-ddl-timeout for its locks and kills no query"),
         "60", "Seconds after which a query is long.";
     FtwrlWaitQueryType = "ftwrl-wait-query-type", Required, TEXT, Client, State::Accepted("lsnap waits at most --lock-ddl-timeout for its locks and kills no query"),
         "all", "The kind of queries to wait for.";
-    KillLongQueriesTimeout = "kill-long-queries-timeout", Required, number(0, u64::MAX), Client, State::Accepted("lsnap kills no query"),
+    KillLongQueriesTimeout = "kill-long-queries-timeout", Required, number(0, 31_536_000), Client, State::Accepted("lsnap kills no query"),
         "0", "Seconds until queries that block the lock are killed.";
     KillLongQueryType = "kill-long-query-type", Required, TEXT, Client, State::Accepted("lsnap kills no query"),
         "select", "The kind of queries to kill.";
@@ -194,34 +206,34 @@ options! {
         "", "Write xtrabackup_slave_info: the position of a replica in its source.";
     SafeSlaveBackup = "safe-slave-backup", Flag, SWITCH, Client, DONE,
         "", "Stop the applier of a replica until it has no open temporary tables.";
-    SafeSlaveBackupTimeout = "safe-slave-backup-timeout", Required, number(0, u64::MAX), Client, DONE,
+    SafeSlaveBackupTimeout = "safe-slave-backup-timeout", Required, number(0, 31_536_000), Client, DONE,
         "300", "Seconds to wait for that.";
-    GaleraInfo = "galera-info", Flag, SWITCH, Client, NOT_YET,
-        "", "Write xtrabackup_galera_info.";
+    GaleraInfo = "galera-info", Flag, SWITCH, Client, DONE,
+        "", "Write xtrabackup_galera_info, if the server is a member of a Galera cluster.";
     // What is backed up.
-    Databases = "databases", Required, TEXT, Client, NOT_YET,
+    Databases = "databases", Required, TEXT, Client, DONE,
         "", "Back up only these databases and tables.";
-    DatabasesExclude = "databases-exclude", Required, TEXT, Client, NOT_YET,
+    DatabasesExclude = "databases-exclude", Required, TEXT, Client, DONE,
         "", "Leave out these databases and tables.";
-    DatabasesFile = "databases-file", Required, TEXT, Client, NOT_YET,
+    DatabasesFile = "databases-file", Required, TEXT, Client, DONE,
         "", "A file with databases and tables to back up.";
-    Tables = "tables", Required, TEXT, Client, NOT_YET,
+    Tables = "tables", Required, TEXT, Client, DONE,
         "", "Back up only tables whose name matches the expression.";
-    TablesExclude = "tables-exclude", Required, TEXT, Client, NOT_YET,
+    TablesExclude = "tables-exclude", Required, TEXT, Client, DONE,
         "", "Leave out tables whose name matches the expression.";
-    TablesFile = "tables-file", Required, TEXT, Client, NOT_YET,
+    TablesFile = "tables-file", Required, TEXT, Client, DONE,
         "", "A file with names of tables to back up.";
     TablesCompatibilityCheck = "tables-compatibility-check", Flag, SWITCH, Client, State::Accepted("tables that cannot be backed up are always an error"),
         "ON", "Warn of tables of engines that are not backed up.";
-    Export = "export", Flag, SWITCH, Client, NOT_YET,
+    Export = "export", Flag, SWITCH, Client, DONE,
         "", "With --prepare: write .cfg files for IMPORT TABLESPACE.";
-    DumpInnodbBufferPool = "dump-innodb-buffer-pool", Flag, SWITCH, Client, State::Accepted("the existing dump of the buffer pool is copied"),
+    DumpInnodbBufferPool = "dump-innodb-buffer-pool", Flag, SWITCH, Client, DONE,
         "", "Let the server dump its buffer pool first.";
-    DumpInnodbBufferPoolTimeout = "dump-innodb-buffer-pool-timeout", Required, number(1, u64::MAX), Client, State::Accepted("the existing dump of the buffer pool is copied"),
+    DumpInnodbBufferPoolTimeout = "dump-innodb-buffer-pool-timeout", Required, number(1, 31_536_000), Client, DONE,
         "10", "Seconds to wait for the dump.";
-    DumpInnodbBufferPoolPct = "dump-innodb-buffer-pool-pct", Required, number(0, 100), Client, State::Accepted("the existing dump of the buffer pool is copied"),
-        "0", "The part of the pages to dump.";
-    History = "history", Optional, TEXT, Client, NOT_YET,
+    DumpInnodbBufferPoolPct = "dump-innodb-buffer-pool-pct", Required, number(0, 100), Client, DONE,
+        "0", "The part of the pages to dump, in percent; 0: as the server is configured.";
+    History = "history", Optional, TEXT, Client, DONE,
         "", "Record the backup in PERCONA_SCHEMA.xtrabackup_history.";
     // Checks.
     CheckPrivileges = "check-privileges", Flag, SWITCH, Client, State::Accepted("privileges are always checked"),
@@ -235,28 +247,28 @@ options! {
     Strict = "strict", Flag, SWITCH, Client, DONE,
         "ON", "Refuse unknown options.";
     // Restore.
-    ForceNonEmptyDirectories = "force-non-empty-directories", Flag, SWITCH, Client, NOT_YET,
+    ForceNonEmptyDirectories = "force-non-empty-directories", Flag, SWITCH, Client, DONE,
         "", "Copy into directories that are not empty; files are never overwritten.";
-    RollbackPreparedTrx = "rollback-prepared-trx", Flag, SWITCH, Client, NOT_YET,
+    RollbackPreparedTrx = "rollback-prepared-trx", Flag, SWITCH, Client, DONE,
         "", "With --prepare: roll back prepared XA transactions.";
     ToArchivedLsn = "to-archived-lsn", Required, number(0, u64::MAX), Client, State::Refused("archived redo logs are not read"),
         "", "Apply redo up to this LSN.";
     // Encrypted tablespaces.
-    KeyringFileData = "keyring-file-data", Required, TEXT, Server, NOT_YET,
+    KeyringFileData = "keyring-file-data", Required, TEXT, Server, DONE,
         "", "The file of the keyring.";
-    ComponentKeyringConfig = "component-keyring-config", Required, TEXT, Client, NOT_YET,
+    ComponentKeyringConfig = "component-keyring-config", Required, TEXT, Client, DONE,
         "", "The configuration of the keyring component.";
-    KeyringVaultConfig = "keyring-vault-config", Required, TEXT, Server, NOT_YET,
+    KeyringVaultConfig = "keyring-vault-config", Required, TEXT, Server, KEYRING,
         "", "The configuration of the keyring in Vault.";
     ServerId = "server-id", Required, number(0, u64::MAX), Server, State::Accepted("keys are not looked up by it"),
         "", "The server's id.";
-    TransitionKey = "transition-key", Optional, SECRET, Client, NOT_YET,
+    TransitionKey = "transition-key", Optional, SECRET, Client, NO_KEYS,
         "", "A passphrase for the keys of tablespaces.";
-    GenerateTransitionKey = "generate-transition-key", Flag, SWITCH, Client, NOT_YET,
+    GenerateTransitionKey = "generate-transition-key", Flag, SWITCH, Client, NO_KEYS,
         "", "Make a passphrase and store it in the keyring.";
-    GenerateNewMasterKey = "generate-new-master-key", Flag, SWITCH, Client, NOT_YET,
+    GenerateNewMasterKey = "generate-new-master-key", Flag, SWITCH, Client, NO_NEW_KEY,
         "", "Make a new master key.";
-    XtrabackupPluginDir = "xtrabackup-plugin-dir", Required, TEXT, Client, State::Accepted("no plugin is loaded"),
+    XtrabackupPluginDir = "xtrabackup-plugin-dir", Required, TEXT, Client, State::Accepted("no plugin is loaded: the server has its own"),
         "", "The directory of plugins.";
     PluginLoad = "plugin-load", Required, TEXT, Server, State::Accepted("no plugin is loaded"),
         "", "Plugins to load.";
@@ -268,24 +280,24 @@ options! {
     RegisterRedoLogConsumer = "register-redo-log-consumer", Flag, SWITCH, Client, State::Accepted("redo is followed without it, and a loss is found"),
         "", "Let the server keep redo until it was copied.";
     // Other.
-    LogBin = "log-bin", Optional, TEXT, Server, State::Accepted("the paths of the binary logs are read from the server"),
-        "", "The base name of the binary logs.";
-    LogBinIndex = "log-bin-index", Required, TEXT, Server, State::Accepted("the paths of the binary logs are read from the server"),
-        "", "The index of the binary logs.";
+    LogBin = "log-bin", Optional, TEXT, Server, DONE,
+        "", "With --copy-back and --move-back: the base name of the binary logs.";
+    LogBinIndex = "log-bin-index", Required, TEXT, Server, DONE,
+        "", "With --copy-back and --move-back: the index of the binary logs.";
     CoreFile = "core-file", Flag, SWITCH, Server, State::Accepted("no core file is written"),
         "", "Write a core file.";
     DefaultsGroup = "defaults-group", Required, TEXT, Client, DONE,
         "mysqld", "One more group of option files for the server's options.";
     LoginPath = "login-path", Required, TEXT, Client, DONE,
         "", "A login path in .mylogin.cnf.";
-    InnodbDataHomeDir = "innodb-data-home-dir", Required, TEXT, Server, State::Accepted("the paths are read from the server"),
-        "", "The directory of the system tablespace.";
-    InnodbDataFilePath = "innodb-data-file-path", Required, TEXT, Server, State::Accepted("the paths are read from the server"),
-        "", "The files of the system tablespace.";
-    InnodbLogGroupHomeDir = "innodb-log-group-home-dir", Required, TEXT, Server, State::Accepted("the paths are read from the server"),
-        "", "The directory of the redo log.";
-    InnodbUndoDirectory = "innodb-undo-directory", Required, TEXT, Server, State::Accepted("the paths are read from the server"),
-        "", "The directory of undo tablespaces.";
+    InnodbDataHomeDir = "innodb-data-home-dir", Required, TEXT, Server, DONE,
+        "", "With --copy-back and --move-back: the directory of the system tablespace.";
+    InnodbDataFilePath = "innodb-data-file-path", Required, TEXT, Server, DONE,
+        "", "With --copy-back and --move-back: the files of the system tablespace.";
+    InnodbLogGroupHomeDir = "innodb-log-group-home-dir", Required, TEXT, Server, DONE,
+        "", "With --copy-back and --move-back: the directory of the redo log.";
+    InnodbUndoDirectory = "innodb-undo-directory", Required, TEXT, Server, DONE,
+        "", "With --copy-back and --move-back: the directory of undo tablespaces.";
     InnodbPageSize = "innodb-page-size", Required, TEXT, Server, State::Accepted("the files have it"),
         "", "The page size.";
     InnodbChecksumAlgorithm = "innodb-checksum-algorithm", Required, TEXT, Server, State::Accepted("the server's value is used"),
@@ -320,6 +332,6 @@ options! {
         "", "The doublewrite buffer.";
     InnodbForceRecovery = "innodb-force-recovery", Required, number(0, 6), Server, State::Refused("a backup that needs it is damaged"),
         "0", "Recover in spite of damage.";
-    LowerCaseTableNames = "lower-case-table-names", Required, number(0, 2), Server, State::Accepted("the server's value is used"),
+    LowerCaseTableNames = "lower-case-table-names", Required, number(0, 2), Server, DONE,
         "", "The way that names of tables are stored.";
 }

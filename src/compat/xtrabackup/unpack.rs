@@ -1,4 +1,4 @@
-//! `--decrypt` and `--decompress`: the files of a backup are unpacked in place, first decrypted.
+//! `--decrypt` and `--decompress`: the files of a backup are unpacked in place; with both, at once.
 
 use super::table::Opt;
 use super::{Failure, target, threads};
@@ -16,35 +16,29 @@ const KEY_FILE_MAX: u64 = 4096;
 
 pub(super) fn run(options: &Parsed) -> Result<(), Failure> {
     let cancel = cli::on_signal("incomplete files are being removed").map_err(Failure)?;
-    let mut layers = Vec::new();
-    if let Some(name) = options.word(Opt::Decrypt) {
-        let key = key(options, name)?.ok_or_else(|| {
+    let key = match options.word(Opt::Decrypt) {
+        None => None,
+        Some(name) => Some(key(options, name)?.ok_or_else(|| {
             Failure(
                 "--decrypt needs a key; give it with --encrypt-key-file or --encrypt-key"
                     .to_owned(),
             )
-        })?;
-        layers.push(Layer::Encryption(key));
-    }
-    if options.is_on(Opt::Decompress) {
-        layers.push(Layer::Compression);
-    }
-    for layer in layers {
-        let what = match &layer {
-            Layer::Encryption(_) => "decrypted",
-            Layer::Compression => "decompressed",
-        };
-        let mut unwrap = InPlaceOptions::new(target(options), layer);
-        unwrap.remove_original = options.is_on(Opt::RemoveOriginal);
-        unwrap.parallel = threads(options);
-        unwrap.cancel = cancel.clone();
-        let report =
-            unwrap_in_place(&unwrap, &Silent).map_err(|error| Failure(error.to_string()))?;
-        log::note(&format!(
-            "{} {what}",
-            count(report.files + report.already, "file")
-        ));
-    }
+        })?),
+    };
+    let (layer, what) = match (key, options.is_on(Opt::Decompress)) {
+        (Some(key), true) => (Layer::All(key), "decrypted and decompressed"),
+        (Some(key), false) => (Layer::Encryption(key), "decrypted"),
+        (None, _) => (Layer::Compression, "decompressed"),
+    };
+    let mut unwrap = InPlaceOptions::new(target(options), layer);
+    unwrap.remove_original = options.is_on(Opt::RemoveOriginal);
+    unwrap.parallel = threads(options);
+    unwrap.cancel = cancel;
+    let report = unwrap_in_place(&unwrap, &Silent).map_err(|error| Failure(error.to_string()))?;
+    log::note(&format!(
+        "{} {what}",
+        count(report.files + report.already, "file")
+    ));
     Ok(())
 }
 

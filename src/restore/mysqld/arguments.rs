@@ -1,6 +1,6 @@
 //! The command line of the recovering server.
 
-use super::{Paths, Recovery, recorded_gtids};
+use super::{Paths, Recovery, Run, missing, recorded_gtids};
 use crate::restore::RestoreError;
 use crate::restore::binary_log::BinaryLog;
 use crate::restore::data_files;
@@ -15,7 +15,11 @@ const LITTLE_REDO: u64 = 64 << 20;
 
 /// Returns the command line without the account and the caller's own options. Options that some
 /// supported releases don't know have the prefix `--loose-`.
-pub(super) fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsString>, RestoreError> {
+pub(super) fn arguments(
+    run: &Recovery<'_>,
+    paths: &Paths,
+    which: Run,
+) -> Result<Vec<OsString>, RestoreError> {
     let server = &run.manifest.server;
     let mut arguments: Vec<OsString> = vec!["--no-defaults".into()];
     let mut path = |option: &str, value: &Path| {
@@ -60,7 +64,6 @@ pub(super) fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsStrin
         "--performance-schema=OFF",
         "--secure-file-priv=",
         "--innodb-fast-shutdown=1",
-        "--innodb-doublewrite=OFF",
         "--innodb-buffer-pool-load-at-startup=OFF",
         "--innodb-buffer-pool-dump-at-shutdown=OFF",
         "--loose-auto-generate-certs=OFF",
@@ -69,8 +72,14 @@ pub(super) fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsStrin
     ] {
         arguments.push(option.into());
     }
+    let doublewrite = if run.place.in_place { "ON" } else { "OFF" };
+    arguments.push(format!("--innodb-doublewrite={doublewrite}").into());
     if run.plan.redo_bytes < LITTLE_REDO {
         arguments.push("--innodb-use-native-aio=OFF".into());
+    }
+    if which == Run::First {
+        arguments.extend(missing::FIRST_RUN.map(OsString::from));
+        return Ok(arguments);
     }
     arguments.extend(binary_log(run.log, paths));
     if recorded_gtids(run.manifest).is_some() {

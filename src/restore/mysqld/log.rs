@@ -1,6 +1,8 @@
 //! The error log of the recovering server: its progress and its errors.
 
+use crate::innodb::SpaceId;
 use crate::progress::{Phase, Progress};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -96,9 +98,13 @@ pub(super) struct Errors {
 }
 
 /// Reads the errors in a log; `accepted` are codes (`MY-013589`) of errors that are not fatal.
-pub(super) fn errors(path: &Path, accepted: &[String]) -> Errors {
+///
+/// A file that InnoDB can't find causes three errors of one thread; only the last one names it. They are left out if
+/// `may_lack` returns true for its path.
+pub(super) fn errors(path: &Path, accepted: &[String], may_lack: &dyn Fn(&str) -> bool) -> Errors {
     let mut errors = Errors::default();
-    for line in lines(path).filter(|line| line.contains(" [ERROR] ")) {
+    let all = lines(path).filter(|line| line.contains(" [ERROR] "));
+    for line in without_missing(all, may_lack) {
         let code = code(&line);
         let passed = code.is_some_and(|code| {
             let known =
@@ -114,6 +120,81 @@ pub(super) fn errors(path: &Path, accepted: &[String]) -> Errors {
         }
     }
     errors
+}
+
+/// Codes of the first two of the errors about a missing file.
+const BEFORE: [&str; 2] = ["MY-012592", "MY-012593"];
+/// The code of the last one, which has the path.
+const CANNOT_OPEN: &str = "MY-012216";
+
+fn without_missing(
+    all: impl Iterator<Item = String>,
+    may_lack: &dyn Fn(&str) -> bool,
+) -> impl Iterator<Item = String> {
+    let mut left = Vec::new();
+    // The first errors of each thread that wait for the last one.
+    let mut waiting: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in all {
+        let thread = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        match code(&line) {
+            Some(code) if BEFORE.contains(&code) => waiting.entry(thread).or_default().push(line),
+            Some(CANNOT_OPEN) if quoted(&line).is_some_and(may_lack) => {
+                waiting.remove(&thread);
+            }
+            _ => {
+                left.extend(waiting.remove(&thread).into_iter().flatten());
+                left.push(line);
+            }
+        }
+        // Errors without a path.
+        if waiting.values().map(Vec::len).sum::<usize>() > ERRORS * BEFORE.len() {
+            left.extend(std::mem::take(&mut waiting).into_values().flatten());
+        }
+    }
+    left.extend(waiting.into_values().flatten());
+    left.into_iter()
+}
+
+/// Returns the first text in quotes.
+fn quoted(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once('\'')?;
+    rest.split_once('\'').map(|(text, _)| text)
+}
+
+/// A tablespace of the dictionary whose file the server didn't find.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct MissingFile {
+    pub(super) space: SpaceId,
+    /// The path in the dictionary.
+    pub(super) path: String,
+}
+
+/// Returns the tablespaces whose files the server didn't find, or didn't recognise.
+pub(super) fn missing_files(path: &Path) -> impl Iterator<Item = MissingFile> {
+    lines(path).filter_map(|line| missing_file(&line))
+}
+
+fn missing_file(line: &str) -> Option<MissingFile> {
+    let rest = line
+        .split_once("] Tablespace ")?
+        .1
+        .strip_suffix(" is missing!")?;
+    let (space, rest) = rest.split_once(", name '")?;
+    let (_, path) = rest.split_once("', file '")?;
+    Some(MissingFile {
+        space: SpaceId(space.parse().ok()?),
+        path: path.strip_suffix('\'')?.to_owned(),
+    })
+}
+
+/// Returns whether an error has these words.
+pub(super) fn has_error(path: &Path, words: &str) -> bool {
+    lines(path).any(|line| line.contains(" [ERROR] ") && line.contains(words))
+}
+
+/// Returns whether InnoDB was shut down cleanly.
+pub(super) fn shut_down(path: &Path) -> bool {
+    lines(path).any(|line| line.contains("[InnoDB] Shutdown completed"))
 }
 
 /// Returns the code of a line, e.g. `MY-013589`.
@@ -260,7 +341,7 @@ mod tests {
         text.push_str("2026 1 [ERROR] [MY-012153] [InnoDB] bad page\n");
         text.push_str("2026 1 [Note] [MY-012550] [InnoDB] Doing recovery: scanned up to log sequence number 35601096\n");
         std::fs::write(&path, &text).unwrap();
-        let found = errors(&path, &[]);
+        let found = errors(&path, &[], &|_| false);
         assert!(
             found.fatal.len() == 1 && found.fatal[0].contains("MY-012153"),
             "{found:?}"
@@ -279,7 +360,7 @@ mod tests {
         );
         assert_eq!(advice("nothing known"), None);
         std::fs::write(&path, "x [Note] [ERROR]-free\n").unwrap();
-        assert_eq!(errors(&path, &[]), Errors::default());
+        assert_eq!(errors(&path, &[], &|_| false), Errors::default());
         assert_eq!(scanned_to(&path), None);
     }
 
@@ -291,18 +372,71 @@ mod tests {
             |code: &str| format!("2026 1 [ERROR] [{code}] [InnoDB] Scanned file 'aux@@@/t.ibd'\n");
         let flood = line("MY-013589").repeat(100) + &line("MY-000001").repeat(100);
         std::fs::write(&path, flood + &line("MY-012153")).unwrap();
-        let found = errors(&path, &["MY-000001".to_owned()]);
+        let found = errors(&path, &["MY-000001".to_owned()], &|_| false);
         assert_eq!((found.fatal.len(), found.reported.len()), (1, ERRORS));
         assert!(found.fatal[0].contains("MY-012153"), "{found:?}");
-        assert!(errors(&path, &[]).fatal[0].contains("MY-000001"));
+        assert!(errors(&path, &[], &|_| false).fatal[0].contains("MY-000001"));
         // The same code for a file that is really in the wrong directory.
         let wrong =
             "2026 1 [ERROR] [MY-013589] [InnoDB] Scanned file 'd/t.ibd' for tablespace e/t\n";
         std::fs::write(&path, wrong).unwrap();
-        assert_eq!(errors(&path, &[]).fatal.len(), 1);
+        assert_eq!(errors(&path, &[], &|_| false).fatal.len(), 1);
         assert_eq!(code("x [ERROR] [MY-012153] [InnoDB] y"), Some("MY-012153"));
         assert_eq!(code("x [ERROR] [MY-] y"), Some("MY-"));
         assert_eq!(code("x [MY-1x] y"), None);
+    }
+
+    #[test]
+    fn errors_about_files_that_are_left_out_are_no_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let first = |thread: u8| {
+            format!(
+                "2026 {thread} [ERROR] [MY-012592] [InnoDB] Operating system error number 2 in a file operation.\n\
+                 2026 {thread} [ERROR] [MY-012593] [InnoDB] The error means the system cannot find the path specified.\n"
+            )
+        };
+        let last = |thread: u8, path: &str| {
+            format!(
+                "2026 {thread} [ERROR] [MY-012216] [InnoDB] Cannot open datafile for read-only: './{path}' OS error: 71\n"
+            )
+        };
+        let of = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            errors(&path, &[], &|path| path.starts_with("./other/"))
+                .fatal
+                .len()
+        };
+        assert_eq!(of(first(1) + &last(1, "other/b.ibd")), 0);
+        assert_eq!(
+            of(first(1) + &first(2) + &last(1, "other/b.ibd") + &last(2, "other/c.ibd")),
+            0
+        );
+        assert_eq!(of(first(1) + &last(1, "shop/a.ibd")), 3);
+        assert_eq!(of(first(1) + &last(2, "other/b.ibd")), 2);
+        let bad = "2026 1 [ERROR] [MY-012153] [InnoDB] bad page\n";
+        assert_eq!(of(first(1) + bad + &last(1, "other/b.ibd")), 3);
+        assert_eq!(
+            of((first(1) + &last(1, "other/b.ibd")).repeat(100) + bad),
+            1
+        );
+        assert_eq!(of(first(1).repeat(100)), ERRORS);
+    }
+
+    #[test]
+    fn missing_files_are_read_from_the_log() {
+        let line = "2026 1 [Warning] [MY-012351] [InnoDB] Tablespace 3, name 'other/b', file './other/b.ibd' is missing!";
+        let found = missing_file(line).unwrap();
+        assert_eq!(
+            (found.space, found.path.as_str()),
+            (SpaceId(3), "./other/b.ibd")
+        );
+        assert_eq!(
+            missing_file(
+                "2026 1 [Note] [MY-012356] [InnoDB] Scanned 12 tablespaces. Found 3 missing."
+            ),
+            None
+        );
     }
 
     #[test]

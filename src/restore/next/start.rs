@@ -45,7 +45,7 @@ pub(super) fn command(plan: &RestorePlan, user: Option<&str>) -> String {
     }
     let program = match plan.applier.kind {
         ApplierKind::Mysqld => plan.applier.program.to_string_lossy(),
-        ApplierKind::Xtrabackup => "mysqld".into(),
+        ApplierKind::Xtrabackup | ApplierKind::Server => "mysqld".into(),
     };
     let mut words = vec![
         program.into_owned(),

@@ -67,7 +67,14 @@ impl World {
                 &super::super::RestoreOptions::new("/nonexistent"),
             )?;
             crate::restore::syncing::with_syncing(|syncing| {
-                merge::merge(&fetcher, &plan, out.path(), workers, syncing)
+                merge::merge(
+                    &fetcher,
+                    &plan,
+                    out.path(),
+                    workers,
+                    syncing,
+                    merge::Output::New,
+                )
             })
         })?;
         let names = plan

@@ -51,6 +51,36 @@ pub(in crate::store) fn open(
     versions: &Arc<AtomicU64>,
     cancel: &Cancel,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let store = opened(
+        url,
+        (cloud, bucket),
+        options,
+        (pace, versions),
+        |opening| match cloud {
+            Cloud::S3 => opening.s3(),
+            Cloud::Gcs => opening.gcs(),
+            Cloud::Azure => opening.azure(),
+        },
+    )?;
+    let limits = Limits {
+        retries: options.max_retries,
+        longest_wait: options.max_backoff,
+        deadline: options.retry_deadline,
+    };
+    Ok(Arc::new(Remote::new(
+        Arc::new(PrefixStore::new(store, prefix.clone())),
+        Outages::new(url, limits, cancel.clone()),
+    )))
+}
+
+/// Calls `with` with the settings of a bucket.
+pub(super) fn opened<T>(
+    url: &str,
+    (cloud, bucket): (Cloud, &str),
+    options: &StoreOptions,
+    (pace, versions): (Option<&Arc<Pace>>, &Arc<AtomicU64>),
+    with: impl FnOnce(&Opening<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     // reqwest uses the process's provider; if the program installed one before, that one stays
     let _ = rustls::crypto::ring::default_provider().install_default();
     let variables = options
@@ -67,7 +97,7 @@ pub(in crate::store) fn open(
              use the credentials; do this in tests only"
         );
     }
-    let opening = Opening {
+    with(&Opening {
         url,
         bucket,
         options,
@@ -80,21 +110,7 @@ pub(in crate::store) fn open(
         },
         variables: &variables,
         env: &env,
-    };
-    let store = match cloud {
-        Cloud::S3 => opening.s3()?,
-        Cloud::Gcs => opening.gcs()?,
-        Cloud::Azure => opening.azure()?,
-    };
-    let limits = Limits {
-        retries: options.max_retries,
-        longest_wait: options.max_backoff,
-        deadline: options.retry_deadline,
-    };
-    Ok(Arc::new(Remote::new(
-        Arc::new(PrefixStore::new(store, prefix.clone())),
-        Outages::new(url, limits, cancel.clone()),
-    )))
+    })
 }
 
 fn only_s3(options: &StoreOptions) -> Result<(), StoreError> {

@@ -189,9 +189,11 @@ pub(in crate::store) fn classified(error: object_store::Error) -> object_store::
     let fault = Fault::read(&error);
     match (error, fault) {
         (error @ (Error::AlreadyExists { .. } | Error::Precondition { .. }), _) => error,
-        // a missing bucket must not look like a missing object
+        // a missing bucket or an unknown key must not look like a missing object
         (error @ Error::NotFound { .. }, fault) => match fault {
-            Some(fault) if fault.kind == Kind::NoBucket => fault.into_error(),
+            Some(fault) if matches!(fault.kind, Kind::NoBucket | Kind::Denied) => {
+                fault.into_error()
+            }
             _ => error,
         },
         (_, Some(fault)) => fault.into_error(),
@@ -227,6 +229,8 @@ pub(super) fn kind_of(status: u16, code: &str, body: &str) -> Kind {
         (
             _,
             "InvalidAccessKeyId"
+            // versitygw's, with status 404
+            | "XAdminUserNotFound"
             | "SignatureDoesNotMatch"
             | "AccessDenied"
             | "InvalidToken"

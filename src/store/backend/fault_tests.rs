@@ -91,6 +91,7 @@ async fn a_failed_request_has_the_expected_text() {
     for (status, code, kind) in [
         (403, "AccessDenied", Kind::Denied),
         (404, "NoSuchBucket", Kind::NoBucket),
+        (404, "XAdminUserNotFound", Kind::Denied),
         (400, "ExpiredToken", Kind::Expired),
         (403, "RequestTimeTooSkewed", Kind::Skew),
         (503, "SlowDown", Kind::Busy),

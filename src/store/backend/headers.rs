@@ -392,7 +392,8 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    async fn sign(&self, request: &mut HttpRequest) -> Result<(), Error> {
+    /// Signs a request anew, unless it has no signature.
+    pub(super) async fn sign(&self, request: &mut HttpRequest) -> Result<(), Error> {
         let is_signed = |value: &HeaderValue| value.as_bytes().starts_with(b"AWS4-");
         if !request
             .headers()

@@ -5,6 +5,7 @@ pub(super) mod answer;
 pub(super) mod aws_profile;
 pub(super) mod azure_connection;
 pub(super) mod bounded_list;
+pub(super) mod bucket_creation;
 pub(super) mod client;
 pub(super) mod clouds;
 pub(super) mod credentials;

@@ -43,6 +43,13 @@ impl Variables {
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// Returns these variables with those of `others`, which have priority.
+    #[must_use]
+    pub fn with(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// Returns the variables whose names begin with `prefix`, except empty ones.
     pub(super) fn starting<'a>(
         &'a self,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, Checksum, S3CopyIfNotExists};
+use object_store::aws::{
+    AmazonS3Builder, AmazonS3ConfigKey as Key, AwsCredentialProvider, Checksum, S3CopyIfNotExists,
+};
 
 use crate::store::backend::aws_profile;
 use crate::store::backend::aws_profile::Profile;
@@ -19,8 +21,33 @@ const NO_CREDENTIALS: &str = "no credentials for S3: AWS_ACCESS_KEY_ID, web iden
     a profile with keys, a container's credentials and the instance's metadata \
     service did not give any; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE";
 
+/// A bucket of S3 before a client for it exists.
+pub(super) struct Bucket {
+    builder: AmazonS3Builder,
+    pub credentials: AwsCredentialProvider,
+    pub region: String,
+    /// The URL of the bucket.
+    pub url: String,
+}
+
 impl Opening<'_> {
     pub(in crate::store) fn s3(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        let bucket = self.s3_bucket()?;
+        let builder = bucket
+            .builder
+            .with_http_connector(self.connector.clone().signed_by(Signer {
+                credentials: Arc::clone(&bucket.credentials),
+                region: bucket.region,
+            }))
+            .with_credentials(bucket.credentials)
+            .with_retry(once());
+        Ok(BoundedList::over(
+            builder.build().map_err(|e| self.refused(&e))?,
+        ))
+    }
+
+    /// Returns the address of the bucket, and the credentials for it.
+    pub(super) fn s3_bucket(&self) -> Result<Bucket, StoreError> {
         let env = self.env;
         let profile = self.s3_profile()?;
         // a session token in the environment belongs to the environment's keys
@@ -66,6 +93,12 @@ impl Opening<'_> {
             // a bulk delete always has a checksum header
             builder.with_config(Key::DisableBulkDelete, "true")
         };
+        let url = match (&endpoint, virtual_hosted) {
+            (Some(endpoint), true) => endpoint.clone(),
+            (Some(endpoint), false) => format!("{endpoint}/{}", self.bucket),
+            (None, true) => format!("https://{}.s3.{region}.amazonaws.com", self.bucket),
+            (None, false) => format!("https://s3.{region}.amazonaws.com/{}", self.bucket),
+        };
         if let Some(endpoint) = endpoint {
             // the S3 endpoint has priority over the general one, which the environment may set
             builder = builder.with_config(Key::S3Endpoint, endpoint);
@@ -73,16 +106,12 @@ impl Opening<'_> {
         let asked = builder.clone().with_retry(quick(self.options)).build();
         let asked = asked.map_err(|e| self.refused(&e))?;
         let credentials = credentials::explained(asked.credentials(), NO_CREDENTIALS);
-        let builder = builder
-            .with_http_connector(self.connector.clone().signed_by(Signer {
-                credentials: Arc::clone(&credentials),
-                region,
-            }))
-            .with_credentials(credentials)
-            .with_retry(once());
-        Ok(BoundedList::over(
-            builder.build().map_err(|e| self.refused(&e))?,
-        ))
+        Ok(Bucket {
+            builder,
+            credentials,
+            region,
+            url,
+        })
     }
 
     /// Returns whether the profile provides the credentials: an option names it, or the environment

@@ -25,6 +25,7 @@ use crate::manifest::document::{CLAIM, DELETING, MANIFEST};
 use crate::manifest::{BackupName, MANIFEST_FORMAT, document};
 use crate::progress::{Phase, Progress};
 use crate::store::error::StoreError;
+use crate::store::lease::chain_lease::Deletion;
 use crate::store::lease::readers::STALE;
 use crate::store::objects::bucket::Bucket;
 use crate::store::objects::own::Belongs;
@@ -54,6 +55,8 @@ pub(crate) struct Removal<'a> {
     parallel: usize,
     /// Ends the removal between two objects.
     cancel: Cancel,
+    /// The lease without which nothing is removed any more.
+    lease: Option<&'a Deletion>,
     /// Whether the manifest, which is a void, stays. It must outlive the member, so that the member
     /// can't be finished.
     keep_void: bool,
@@ -78,6 +81,7 @@ impl<'a> Removal<'a> {
             name,
             parallel,
             cancel: Cancel::new(),
+            lease: None,
             keep_void: false,
             unknown_too: false,
             markers: Mutex::default(),
@@ -88,6 +92,13 @@ impl<'a> Removal<'a> {
     /// Ends the removal between two objects when `cancel` is cancelled.
     pub(crate) fn cancelled_by(mut self, cancel: &Cancel) -> Self {
         self.cancel = cancel.clone();
+        self
+    }
+
+    /// Ends the removal before the next object when another process took the lease over: it may have put objects again
+    /// under the same name.
+    pub(in crate::store) fn under(mut self, lease: Option<&'a Deletion>) -> Self {
+        self.lease = lease;
         self
     }
 
@@ -207,6 +218,7 @@ impl<'a> Removal<'a> {
         if let Some(bytes) = self.bucket.length(&claim)? {
             self.one(&claim, bytes)?;
         }
+        self.lease.map_or(Ok(()), Deletion::still_held)?;
         // the deletion's own note is not counted
         self.bucket.delete(&self.key(DELETING))?;
         Ok(self.removed.unlocked())
@@ -284,6 +296,7 @@ impl<'a> Removal<'a> {
     }
 
     fn one(&self, key: &str, bytes: u64) -> Result<(), StoreError> {
+        self.lease.map_or(Ok(()), Deletion::still_held)?;
         self.bucket.delete(key)?;
         let mut removed = self.removed.locked();
         removed.objects += 1;

@@ -58,6 +58,9 @@ pub struct Policy {
     pub keep_monthly: Option<u64>,
     /// The newest full backup of each of this many years.
     pub keep_yearly: Option<u64>,
+    /// Only chains whose full backup was made by this schedule are deleted, and `keep_full` counts those, of all clusters.
+    /// Everything else stays, also unfinished backups outside these chains.
+    pub schedule: Option<String>,
     /// Deletes only backups that were never finished or whose deletion was begun; all chains stay.
     pub unfinished_only: bool,
     /// An unfinished backup counts as abandoned if its newest object is at least this old.
@@ -75,6 +78,7 @@ impl Default for Policy {
             keep_weekly: None,
             keep_monthly: None,
             keep_yearly: None,
+            schedule: None,
             unfinished_only: false,
             unfinished_older_than: Duration::from_secs(24 * 3600),
             may_delete_all: false,
@@ -126,6 +130,8 @@ pub enum Keep {
     Disputed,
     /// It has no finished full backup.
     NoFull,
+    /// Its full backup was not made by the schedule of the policy.
+    OtherSchedule,
     /// It is in use.
     InUse,
     /// A member may still be written.
@@ -223,6 +229,22 @@ impl Policy {
         Ok(())
     }
 
+    /// Returns whether the policy may delete something of a group. With a schedule, each full backup must be of it, and no
+    /// backup of another program may depend on them.
+    fn covers(&self, group: &ChainGroup<'_>) -> bool {
+        let Some(name) = &self.schedule else {
+            return true;
+        };
+        let of_schedule = |full: &&Listed| {
+            let scheduled = full
+                .summary()
+                .and_then(|summary| summary.scheduled.as_ref());
+            scheduled.is_some_and(|run| run.schedule == *name)
+        };
+        let loose = group.others.iter().any(|l| l.role() == Role::Loose);
+        !loose && !group.fulls.is_empty() && group.fulls.iter().all(of_schedule)
+    }
+
     /// Returns whether the newest object of a backup is so old that it counts as abandoned.
     fn is_abandoned(&self, backup: &Listed, now: DateTime<Utc>) -> bool {
         let wait = TimeDelta::from_std(self.unfinished_older_than).unwrap_or(TimeDelta::MAX);
@@ -247,12 +269,19 @@ pub(super) fn plan<'a>(
 ) -> Result<Plan<'a>, StoreError> {
     policy.check()?;
     let order = Order::over(groups.iter().flat_map(ChainGroup::members));
-    let ranks = ranks(groups, &order);
+    let ranks = ranks(groups, policy, &order);
     let disputed = disputed(&order);
     let by_period = by_period(groups, policy, &order);
     let mut plan = Plan::default();
     let mut expired = Vec::new();
     for (at, group) in groups.iter().enumerate() {
+        if !policy.covers(group) {
+            plan.kept.push(Kept {
+                name: group.name.clone(),
+                why: Keep::OtherSchedule,
+            });
+            continue;
+        }
         let rank = ranks.get(&at).copied();
         let why = match (keep(group, rank, policy, now, in_use)?, by_period.get(&at)) {
             (None | Some(Keep::Last), Some(why)) => *why,
@@ -331,13 +360,18 @@ impl Step<'_> {
 
 /// Returns the rank of each group's newest finished full backup in its cluster: the number of newer
 /// ones that have all tables.
-fn ranks(groups: &[ChainGroup<'_>], order: &Order<'_>) -> BTreeMap<usize, u64> {
+fn ranks(groups: &[ChainGroup<'_>], policy: &Policy, order: &Order<'_>) -> BTreeMap<usize, u64> {
     // (name, index of the group, whether it has all tables)
     type Full<'a> = (&'a BackupName, usize, bool);
     let mut clusters: BTreeMap<&str, Vec<Full<'_>>> = BTreeMap::new();
     for (at, group) in groups.iter().enumerate() {
+        if !policy.covers(group) {
+            continue;
+        }
         for full in whole_fulls(group) {
-            let cluster = full.name.cluster().unwrap_or_default();
+            // the agents of one schedule may run on several hosts
+            let cluster = full.name.cluster().filter(|_| policy.schedule.is_none());
+            let cluster = cluster.unwrap_or_default();
             let fulls = clusters.entry(cluster).or_default();
             fulls.push((&full.name, at, !full.lacks_tables()));
         }

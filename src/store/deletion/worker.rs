@@ -57,7 +57,7 @@ impl Worker<'_> {
             Some(Err(error)) => return Err(noted.unless_begun(error)),
             None => None,
         };
-        let done = self.members_and_full(root, full, to_delete);
+        let done = self.members_and_full(root, full, to_delete, lease.as_ref());
         let done = done.map_err(|error| noted.unless_begun(error));
         // the decisive step is done: the chain is closed, whatever is left of it
         if let Some(lease) = lease {
@@ -74,14 +74,15 @@ impl Worker<'_> {
         root: &BackupName,
         full: Option<&Listed>,
         to_delete: &[&Listed],
+        lease: Option<&Deletion>,
     ) -> Result<(), StoreError> {
         let known = to_delete.iter().map(|b| &b.name).collect();
         self.refuse_if_grown(root, &known)?;
         for backup in to_delete.iter().filter(|b| b.name != *root) {
-            self.remove_objects(backup)?;
+            self.remove_objects(backup, lease)?;
         }
         let Some(full) = full else { return Ok(()) };
-        let removal = self.prepare(full)?;
+        let removal = self.prepare(full)?.under(lease);
         removal.strip(self.progress)?;
         removal.remove_void()
     }
@@ -96,7 +97,7 @@ impl Worker<'_> {
         let noted = self.note(&[backup])?;
         let entered = self.enter(backup, before);
         let lease = entered.map_err(|error| noted.unless_begun(error))?;
-        let done = self.remove_objects(backup);
+        let done = self.remove_objects(backup, lease.as_ref());
         // the decisive step is done: its manifest is removed
         if let Some(lease) = lease {
             lease.end();
@@ -135,9 +136,10 @@ impl Worker<'_> {
         DeletionNotes::put(self.repository, &names, self.options.lease.is_none())
     }
 
-    fn remove_objects(&self, backup: &Listed) -> Result<(), StoreError> {
-        let removal = self.prepare(backup)?;
+    fn remove_objects(&self, backup: &Listed, lease: Option<&Deletion>) -> Result<(), StoreError> {
+        let removal = self.prepare(backup)?.under(lease);
         removal.strip(self.progress)?;
+        lease.map_or(Ok(()), Deletion::still_held)?;
         remove_md5(self.repository, &backup.name)?;
         removal.complete().map(drop)
     }

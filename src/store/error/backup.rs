@@ -54,10 +54,12 @@ pub enum BackupFault {
         /// The object that is missing.
         manifest: &'static str,
     },
-    /// The backup was made by xtrabackup.
+    /// The backup was made by xtrabackup, or by lsnap under that name as an incremental on an LSN alone.
     #[error(
-        "backup {name} was made by xtrabackup and has no lsnap manifest: there is no list of its files; \
-         to restore it, get it into a directory (cloud get) and restore from that directory"
+        "backup {name} has no lsnap manifest: xtrabackup made it, or lsnap under that name on an LSN alone. There is no \
+         list of its files, so it can't be verified or restored in the repository. To restore it, get it and the backups \
+         that it needs into directories (cloud get); restore a full backup from its directory, and prepare an \
+         incremental step by step (xtrabackup --prepare)"
     )]
     Foreign {
         /// The backup.

@@ -51,5 +51,7 @@ pub enum BaseFault {
         url: String,
         /// What exists instead.
         hint: String,
+        /// A cluster that has full backups of a server with this UUID, if the wanted one has none.
+        other_cluster: Option<String>,
     },
 }

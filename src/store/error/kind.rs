@@ -10,6 +10,7 @@ use crate::store::error::lease::LeaseFault;
 use crate::store::error::listing::ListingFault;
 use crate::store::error::open::OpenFault;
 use crate::store::error::request::RequestFault;
+use crate::store::error::slot::SlotFault;
 use crate::store::error::upload::UploadFault;
 use crate::store::listing::passed_over::Unusable;
 
@@ -25,6 +26,7 @@ impl StoreError {
             Self::Backup(fault) => fault.kind(),
             Self::Base(fault) => fault.kind(),
             Self::Lease(fault) => fault.kind(),
+            Self::Slot(fault) => fault.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Listing(fault) => fault.kind(),
             Self::Upload(fault) => fault.kind(),
@@ -45,6 +47,23 @@ impl StoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.kind().is_retryable()
+    }
+}
+
+impl SlotFault {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Taken { .. }
+            | Self::Over { .. }
+            | Self::Finished { .. }
+            | Self::NotClaimed { .. } => ErrorKind::Conflict,
+            Self::Unreadable { .. } => ErrorKind::Damaged,
+            Self::Busy { .. } => ErrorKind::Busy,
+            Self::Overwrites { .. } => ErrorKind::Incompatible,
+            Self::Name { .. } => ErrorKind::Arguments,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub(in crate::store) mod lease;
 pub(in crate::store) mod listing;
 pub(in crate::store) mod open;
 pub(in crate::store) mod request;
+pub(in crate::store) mod slot;
 pub(in crate::store) mod upload;
 
 pub use backup::BackupFault;
@@ -19,6 +20,7 @@ pub use lease::LeaseFault;
 pub use listing::ListingFault;
 pub use open::OpenFault;
 pub use request::RequestFault;
+pub use slot::SlotFault;
 pub use upload::UploadFault;
 
 use crate::cancel::Cancelled;
@@ -156,6 +158,9 @@ pub enum StoreError {
     /// The lease on the chain was not obtained, or was lost.
     #[error(transparent)]
     Lease(Box<LeaseFault>),
+    /// The job of a slot must not finish.
+    #[error(transparent)]
+    Slot(Box<SlotFault>),
     /// A listing can't be used.
     #[error(transparent)]
     Listing(#[from] ListingFault),
@@ -192,6 +197,12 @@ impl From<Cancelled> for StoreError {
 impl From<LeaseFault> for StoreError {
     fn from(fault: LeaseFault) -> Self {
         Self::Lease(Box::new(fault))
+    }
+}
+
+impl From<SlotFault> for StoreError {
+    fn from(fault: SlotFault) -> Self {
+        Self::Slot(Box::new(fault))
     }
 }
 

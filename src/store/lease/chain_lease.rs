@@ -73,7 +73,7 @@
 use crate::locked::Locked;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
@@ -96,6 +96,7 @@ pub(in crate::store) struct Lease {
     ledger: Ledger,
     epoch: u64,
     runtime: Runtime,
+    ttl: Duration,
     /// Whether a manifest was sent.
     sent: AtomicBool,
     shared: Arc<Shared>,
@@ -103,10 +104,33 @@ pub(in crate::store) struct Lease {
     stop: Mutex<Option<watch::Sender<()>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     lost: Mutex<Option<StoreError>>,
     beats: AtomicU64,
+    /// When the store last confirmed that the lease was held.
+    confirmed: Mutex<Confirmed>,
+}
+
+/// A time by both clocks: one stands still while the machine is suspended, the other can be set.
+#[derive(Debug, Clone, Copy)]
+struct Confirmed {
+    running: Instant,
+    clock: SystemTime,
+}
+
+impl Confirmed {
+    fn now() -> Self {
+        Self {
+            running: Instant::now(),
+            clock: SystemTime::now(),
+        }
+    }
+
+    /// Returns whether this was less than `limit` ago by both clocks.
+    fn is_within(&self, limit: Duration) -> bool {
+        self.running.elapsed() < limit && self.clock.elapsed().is_ok_and(|passed| passed < limit)
+    }
 }
 
 impl Repository {
@@ -120,11 +144,15 @@ impl Repository {
         let ledger = Ledger::new(store, member, self.longest_component());
         let ttl = ttl.max(SHORTEST_TTL);
         let record = Record::new(work, ttl.as_secs(), LeaseHolder::this());
+        let shared = Arc::new(Shared {
+            lost: Mutex::default(),
+            beats: AtomicU64::default(),
+            confirmed: Mutex::new(Confirmed::now()),
+        });
         let epoch = self.runtime().wait("taking a lease", {
             let ledger = ledger.clone();
             async move { ledger.take(record, &ByTime).await }
         })??;
-        let shared = Arc::<Shared>::default();
         let (stop, stopped) = watch::channel(());
         let renewing = renew(ledger.clone(), epoch, ttl / 3, Arc::clone(&shared), stopped);
         self.runtime().spawn(renewing);
@@ -132,6 +160,7 @@ impl Repository {
             ledger,
             epoch,
             runtime: self.runtime().clone(),
+            ttl,
             sent: AtomicBool::new(false),
             shared,
             stop: Mutex::new(Some(stop)),
@@ -174,6 +203,17 @@ pub struct Deletion {
 }
 
 impl Deletion {
+    /// An error if the lease of this deletion may have expired or was taken over.
+    pub fn still_held(&self) -> Result<(), StoreError> {
+        self.lease.still_held()
+    }
+
+    /// Makes the last confirmation older than the TTL, as a pause of this process does.
+    #[cfg(test)]
+    pub fn was_paused(&self) {
+        self.lease.shared.confirmed.locked().clock -= self.lease.ttl;
+    }
+
     /// Ends the deletion after everything was removed.
     pub fn end(self) {
         self.lease.end(End::Done);
@@ -191,6 +231,21 @@ impl Lease {
         let (ledger, epoch) = (self.ledger.clone(), self.epoch);
         let asked = async move { ledger.check(epoch).await };
         self.runtime.wait("checking a lease", asked)?
+    }
+
+    /// Checks that no other process took the lease over: by the heartbeats, and in the store if the last one that
+    /// succeeded is older than half of the TTL, as after a pause of this process.
+    pub fn still_held(&self) -> Result<(), StoreError> {
+        if let Some(error) = self.lost() {
+            return Err(error);
+        }
+        if self.shared.confirmed.locked().is_within(self.ttl / 2) {
+            return Ok(());
+        }
+        let asked = Confirmed::now();
+        self.check()?;
+        *self.shared.confirmed.locked() = asked;
+        Ok(())
     }
 
     /// Records that a manifest is about to be sent.
@@ -238,8 +293,12 @@ async fn renew(
             _ = stopped.changed() => return,
             () = tokio::time::sleep(every) => {}
         }
+        let sent = Confirmed::now();
         match ledger.beat(epoch, n).await {
-            Ok(()) => shared.beats.store(n, Ordering::Release),
+            Ok(()) => {
+                shared.beats.store(n, Ordering::Release);
+                *shared.confirmed.locked() = sent;
+            }
             Err(error @ StoreError::Lease(_)) => {
                 *shared.lost() = Some(error);
                 return;

@@ -161,7 +161,7 @@ impl Repository {
                 same_server(&name, &manifest.server.uuid, server_uuid)?;
                 same_cluster(&name.base(), cluster)?;
                 let full = listed.iter().find(|l| l.name == name.base());
-                if full.is_some_and(|full| !may_be_base(&listed, full, cluster)) {
+                if full.is_some_and(|full| !may_be_base(&listed, cluster)(full)) {
                     return Err(other_cluster(&name.base(), cluster));
                 }
                 name
@@ -206,6 +206,7 @@ impl Repository {
                     "there is none of cluster {wanted}, but of cluster {found}; if {found} is this server, and not one \
                      that it was cloned from, set BackupOptions::cluster to {found}"
                 ),
+                other_cluster: Some(found.to_owned()),
             });
         }
         StoreError::Base(BaseFault::NoBase {
@@ -220,6 +221,7 @@ impl Repository {
                 counted::count(count(|s| matches!(s, ListedState::Stream { .. })), "stream"),
                 count(|s| matches!(s, ListedState::Foreign { .. })),
             ),
+            other_cluster: None,
         })
     }
 
@@ -272,9 +274,10 @@ fn newest_full(
     (server_uuid, cluster): (&str, Option<&str>),
 ) -> Option<BackupName> {
     let order = Order::of(listed);
+    let of_cluster = may_be_base(listed, cluster);
     let fits = |l: &Listed| {
         let of_it = l.finished().is_some_and(|s| s.server_uuid == server_uuid);
-        of_it && !l.name.is_incremental() && may_be_base(listed, l, cluster)
+        of_it && !l.name.is_incremental() && of_cluster(l)
     };
     for found in order.disagreements(fits) {
         tracing::warn!("{found}");
@@ -385,7 +388,7 @@ fn check_link(name: &BackupName, base: &Manifest, member: &Manifest) -> Result<(
 
 /// The fields that a repository checks; the first fault in this order is reported. The last field
 /// also guarantees that a walk through the chain ends: each base must sort before its member.
-const LINK: [LinkField; 8] = [
+const LINK: [LinkField; 9] = [
     LinkField::ServerUuid,
     LinkField::BaseId,
     LinkField::FromLsn,
@@ -393,6 +396,7 @@ const LINK: [LinkField; 8] = [
     LinkField::LastLsn,
     LinkField::Chain,
     LinkField::PageSize,
+    LinkField::Filter,
     LinkField::Name,
 ];
 

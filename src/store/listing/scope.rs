@@ -54,7 +54,10 @@ impl<'a> Clusters<'a> {
         Self { of_servers }
     }
 
-    fn cluster(&self, backup: &'a Listed) -> Cluster<'a> {
+    fn cluster<'b>(&self, backup: &'b Listed) -> Cluster<'b>
+    where
+        'a: 'b,
+    {
         if let Some(cluster) = backup.name.cluster() {
             return Cluster::Named(cluster);
         }
@@ -70,18 +73,24 @@ impl<'a> Clusters<'a> {
     }
 }
 
-/// Returns whether a backup can be the base of a backup of the cluster `wanted`. A name without a cluster counts only if
-/// its server has no backups of other clusters: a server that was cloned has the UUID of the original.
-pub(super) fn may_be_base(listed: &[Listed], backup: &Listed, wanted: Option<&str>) -> bool {
-    let Some(wanted) = wanted else {
-        return true;
-    };
+/// Returns a test whether a backup of the listing can be the base of a backup of the cluster `wanted`. A name without a
+/// cluster counts only if its server has no backups of other clusters: a server that was cloned has the UUID of the
+/// original.
+pub(super) fn may_be_base<'l>(
+    listed: &'l [Listed],
+    wanted: Option<&'l str>,
+) -> impl Fn(&Listed) -> bool + 'l {
     let clusters = Clusters::of(listed);
-    match clusters.cluster(backup) {
-        Cluster::Named(found) => found == wanted,
-        Cluster::Unknown => true,
-        Cluster::Unnamed => any_summary(backup)
-            .is_none_or(|summary| !clusters.of_servers.contains_key(&*summary.server_uuid)),
+    move |backup| {
+        let Some(wanted) = wanted else {
+            return true;
+        };
+        match clusters.cluster(backup) {
+            Cluster::Named(found) => found == wanted,
+            Cluster::Unknown => true,
+            Cluster::Unnamed => any_summary(backup)
+                .is_none_or(|summary| !clusters.of_servers.contains_key(&*summary.server_uuid)),
+        }
     }
 }
 

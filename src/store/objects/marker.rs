@@ -143,7 +143,15 @@ impl Repository {
     /// Ensures that there is a marker for a backup that begins. If permissions are missing to put
     /// or read it, the backup continues without it.
     pub(crate) fn mark_for_backup(&self) -> Result<(), StoreError> {
-        match self.mark(false) {
+        self.mark_if_permitted(false)
+    }
+
+    /// As [`Self::mark`]. Missing permissions for the marker are logged, and not an error.
+    pub(in crate::store) fn mark_if_permitted(
+        &self,
+        encrypted_only: bool,
+    ) -> Result<(), StoreError> {
+        match self.mark(encrypted_only) {
             Ok(_) => Ok(()),
             Err(
                 error @ StoreError::Request {

@@ -82,6 +82,26 @@ fn names_are_resolved() {
 }
 
 #[test]
+fn a_base_may_have_a_name_that_comes_after_that_of_its_incremental() {
+    let (repository, store) = memory();
+    let full = backup(&repository, &full_name(0), None, 10);
+    // the clock of another host
+    let first = backup(&repository, &incr_name(&full.name, 300), Some(&full), 20);
+    let second = backup(&repository, &incr_name(&full.name, 200), Some(&first), 30);
+    let third = backup(&repository, &incr_name(&full.name, 100), Some(&second), 40);
+    let state = |name: &BackupName| {
+        let listed = repository.list().unwrap();
+        listed.into_iter().find(|l| l.name == *name).unwrap().state
+    };
+    assert!(matches!(state(&third.name), ListedState::Finished(_)));
+    let key = format!("{}/lsnap_manifest.json.{:020}", first.name, 0);
+    remove_raw(&*store, &key);
+    for name in [&second.name, &third.name] {
+        assert!(matches!(state(name), ListedState::BaseMissing(_)), "{name}");
+    }
+}
+
+#[test]
 fn an_empty_repository_has_no_backups_and_no_base() {
     let (repository, _) = memory();
     assert!(

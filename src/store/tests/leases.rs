@@ -8,6 +8,8 @@ use std::time::Duration;
 use object_store::memory::InMemory;
 
 use super::*;
+use crate::progress::Silent;
+use crate::store::deletion::remove::Removal;
 use crate::store::lease::ledger::Ledger;
 use crate::store::lease::record::{End, Entry, ExpiryRule, Record, Work};
 
@@ -222,5 +224,40 @@ fn a_deletion_that_was_begun_is_completed() {
         let (late, _) = begun(&repository, &full, 3);
         let error = late.follow(&full.name, TTL).unwrap_err();
         assert!(matches!(fault(error), LeaseFault::Closed { .. }));
+    }
+}
+
+#[test]
+fn a_deletion_that_was_paused_removes_nothing_after_another_process_took_over() {
+    for (repository, _dir) in repositories() {
+        let full = backup(&repository, &full_name(0), None, 10);
+        let one = backup(&repository, &incr_name(&full.name, 1), Some(&full), 20);
+        let paused = repository
+            .begin_deletion(&one.name, Some(&full.name), TTL)
+            .unwrap();
+        let again = Work::Append {
+            backup: one.name.clone(),
+            base: full.name.clone(),
+        };
+        steal(&repository, again, LeaseHolder::this()).unwrap();
+        let objects = || {
+            let mut found = Vec::new();
+            let each = |object: &str, _| {
+                found.push(object.to_owned());
+                true
+            };
+            repository.bucket().each(one.name.as_str(), each).unwrap();
+            found
+        };
+        let before = objects();
+        assert!(before.len() > 1, "{before:?}");
+        paused.was_paused();
+        let removal = Removal::new(&repository, &one.name, 2).under(Some(&paused));
+        let error = removal.strip(&Silent).unwrap_err();
+        let StoreError::NotDeleted { cause, .. } = error else {
+            panic!("{error}");
+        };
+        assert!(matches!(fault(*cause.unwrap()), LeaseFault::Lost { .. }));
+        assert_eq!(objects(), before);
     }
 }

@@ -22,6 +22,8 @@ mod race_store;
 mod reading;
 mod retention;
 mod scope;
+pub(crate) mod sim_store;
+mod slots;
 mod staged;
 mod uploads;
 

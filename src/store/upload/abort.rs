@@ -4,6 +4,7 @@ use crate::manifest::{object_name, split_object_name};
 use crate::store::error::upload::UploadFault;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::StreamExt;
 use object_store::ObjectStoreExt;
@@ -12,6 +13,7 @@ use object_store::path::Path;
 use crate::manifest::digest_text;
 use crate::manifest::document::{MANIFEST, MAX_OBJECT};
 use crate::store::error::StoreError;
+use crate::store::lease::chain_lease::Lease;
 use crate::store::lease::holder::LeaseHolder;
 use crate::store::lease::record::End;
 use crate::store::objects::manifest_key;
@@ -49,19 +51,23 @@ impl Upload {
         inner.set_phase(state, UploadPhase::Aborted);
         inner.packer().clear();
         drop(inner.drain());
-        let Some(lease) = inner.lease.get() else {
-            return inner.remove();
-        };
-        let sent = lease.was_sent();
+        let lease = inner.lease.get();
+        // without a lease or a slot, no other process depends on this backup yet
+        let sent =
+            lease.is_some_and(Lease::was_sent) || inner.sent_for_slot.load(Ordering::Acquire);
         if sent && inner.was_finished()? {
-            lease.end(End::Done);
+            if let Some(lease) = lease {
+                lease.end(End::Done);
+            }
             inner.set_phase(inner.lock(), UploadPhase::Finished);
             let reason =
                 "abort after finish: the manifest was stored, the backup is complete and stays";
             return Err(inner.misuse(reason.to_owned()));
         }
         let removed = inner.remove();
-        lease.end(if sent { End::Unsure } else { End::Unsent });
+        if let Some(lease) = lease {
+            lease.end(if sent { End::Unsure } else { End::Unsent });
+        }
         removed
     }
 }

@@ -17,6 +17,7 @@ use crate::store::upload::state::{FileState, Inner, Upload, UploadPhase, digest_
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Upload {
     /// Waits for all puts, compares `manifest` with the puts and with a listing of the store, and
@@ -84,12 +85,22 @@ impl Inner {
             lease.check()?;
         }
         self.put_document(SUMMARY, summary.parts)?;
+        self.commit_slot()?;
         self.put_manifest(sealed.parts)
+    }
+
+    /// Enters the slot of the backup as the last step before its manifest ([`crate::store::slots`]).
+    pub(in crate::store) fn commit_slot(&self) -> Result<(), StoreError> {
+        let Some(claim) = self.slot.get() else {
+            return Ok(());
+        };
+        let slots = self.repository.slots(&claim.schedule)?;
+        slots.commit(claim.slot, &claim.token, &self.name)
     }
 
     /// Puts the manifest. Its key is a register that other processes may have decided (see
     /// [`manifest_key`]).
-    fn put_manifest(&self, parts: Vec<Bytes>) -> Result<(), StoreError> {
+    pub(in crate::store) fn put_manifest(&self, parts: Vec<Bytes>) -> Result<(), StoreError> {
         let location = self
             .repository
             .location(&self.name, &object_name(MANIFEST, 0))?;
@@ -103,6 +114,8 @@ impl Inner {
         if let Some(lease) = self.lease.get() {
             lease.sending();
         }
+        let for_slot = self.slot.get().is_some();
+        self.sent_for_slot.store(for_slot, Ordering::Release);
         let store = Arc::clone(self.repository.store()?);
         let runtime = self.repository.runtime();
         let key = location.to_string();

@@ -1,8 +1,9 @@
-//! The lease of an upload on its chain.
+//! The lease of an upload on its chain, and its slot.
 
 use crate::manifest::BackupName;
 use crate::store::error::StoreError;
 use crate::store::lease::record::Work;
+use crate::store::slots::SlotClaim;
 use crate::store::upload::state::Upload;
 use std::time::Duration;
 
@@ -24,5 +25,18 @@ impl Upload {
             .lease
             .set(lease)
             .map_err(|_| inner.misuse("a second lease for one upload".to_owned()))
+    }
+
+    /// Makes this upload the backup of a slot: [`Self::finish`] fails if the claim was taken over, or if the slot already has
+    /// a finished backup.
+    ///
+    /// # Errors
+    /// [`UploadFault::Misuse`](crate::store::UploadFault::Misuse): it has a slot.
+    pub fn for_slot(&self, claim: SlotClaim) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        inner
+            .slot
+            .set(claim)
+            .map_err(|_| inner.misuse("a second slot for one upload".to_owned()))
     }
 }

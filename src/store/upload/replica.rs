@@ -22,7 +22,6 @@ use crate::manifest::{
 };
 use crate::store::error::StoreError;
 use crate::store::error::open::OpenFault;
-use crate::store::error::request::RequestFault;
 use crate::store::error::upload::UploadFault;
 use crate::store::lease::chain_lease::Lease;
 use crate::store::lease::record::{End, Work};
@@ -111,19 +110,7 @@ impl Repository {
     /// # Errors
     /// As [`Self::mark`]. Missing permissions for the marker are not an error.
     pub(crate) fn mark_for_copy(&self, encrypted_only: bool) -> Result<(), StoreError> {
-        match self.mark(encrypted_only) {
-            Ok(_) => Ok(()),
-            Err(
-                error @ StoreError::Request {
-                    kind: RequestFault::Denied,
-                    ..
-                },
-            ) => {
-                tracing::warn!("the repository's marker can't be written or read: {error}");
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        self.mark_if_permitted(encrypted_only)
     }
 
     /// Begins a copy, or continues an interrupted one of the same manifest.

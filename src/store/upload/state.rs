@@ -6,11 +6,13 @@ use crate::store::error::StoreError;
 use crate::store::error::upload::UploadFault;
 use crate::store::lease::chain_lease::Lease;
 use crate::store::objects::repository::Repository;
+use crate::store::slots::SlotClaim;
 use crate::store::upload::packer::Packer;
 use crate::store::upload::send::{Outcome, put_object};
 use crate::store::upload::staging::StagingBuffer;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use tokio::sync::Semaphore;
 
@@ -31,6 +33,10 @@ pub(in crate::store) struct Inner {
     pub(super) staged_slots: Semaphore,
     /// For an incremental: the lease on its chain.
     pub lease: OnceLock<Lease>,
+    /// The slot of a schedule that the backup is made for.
+    pub slot: OnceLock<SlotClaim>,
+    /// Whether the manifest of a backup with a slot was sent.
+    pub sent_for_slot: AtomicBool,
     state: Mutex<State>,
     pub changed: Condvar,
     /// Small files that will share an object. Never locked while `state` is locked.
@@ -101,6 +107,8 @@ impl Inner {
             parallel: parallel.max(1),
             staged_slots: Semaphore::new(parallel.clamp(1, Semaphore::MAX_PERMITS)),
             lease: OnceLock::new(),
+            slot: OnceLock::new(),
+            sent_for_slot: AtomicBool::new(false),
             state: Mutex::default(),
             changed: Condvar::new(),
             packer: Mutex::default(),
