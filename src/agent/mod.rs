@@ -9,7 +9,7 @@
 //! | [`settings`] | what the configuration says |
 //! | [`clock`] | the time, which tests replace |
 //! | [`loaded`] | the configuration that was loaded last |
-//! | [`run`], [`service`] | the life of the agent: its threads, signals, notifications of the service manager |
+//! | [`run`], [`service`], [`notify`] | the life of the agent: its threads, signals, notifications of the service manager |
 //! | [`parts`] | what each part needs of the others |
 //! | [`board`] | the repositories and the server, as they were found last |
 //! | [`jobs`] | the jobs: begun, listed, cancelled, with their logs |
@@ -24,6 +24,7 @@ pub(crate) mod error;
 pub(crate) mod http;
 pub(crate) mod jobs;
 pub(crate) mod loaded;
+mod notify;
 pub(crate) mod parts;
 pub(crate) mod run;
 pub(crate) mod schedule;

@@ -6,7 +6,7 @@ use super::http;
 use super::jobs::{Jobs, Limits, State};
 use super::loaded::{Current, Loaded};
 use super::parts::{Connected, SteppedClock, World};
-use super::schedule::{Scheduler, SlotStatus};
+use super::schedule::{Done, Scheduler};
 use super::service::{self, Message};
 use super::settings::Settings;
 use super::sidecar;
@@ -78,7 +78,7 @@ pub(crate) fn run(loaded: Loaded, load: &Load<'_>) -> Result<(), AgentError> {
 ///
 /// # Errors
 /// The agent can't be started.
-pub(crate) fn run_once(loaded: Loaded) -> Result<Vec<(String, SlotStatus)>, AgentError> {
+pub(crate) fn run_once(loaded: Loaded) -> Result<Done, AgentError> {
     let grace = loaded.settings.shutdown_grace;
     let agent = Agent::begin(loaded)?;
     let (scheduler, no_slots) = (

@@ -1,6 +1,6 @@
 //! What a service manager gets: notifications (`sd_notify(3)`), the watchdog; and its signals.
 
-use sd_notify::NotifyState;
+use super::notify::{self, Notification};
 use std::io;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -19,46 +19,32 @@ pub(super) enum Message {
 
 /// Tells the service manager that the agent works.
 pub(super) fn ready(status: &str) {
-    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+    notify::send(Notification::Ready(status.to_owned()));
 }
 
 /// Tells the service manager that the configuration is being loaded. [`ready`] must follow.
 pub(super) fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::debug!("no monotonic clock: {error}"),
-    }
+    notify::send(Notification::Reloading);
 }
 
 /// Tells the service manager that the agent ends, and takes up to `time` for it.
 pub(super) fn stopping(time: Duration) {
-    let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-    notify(&[
-        NotifyState::Stopping,
-        NotifyState::Status("shutting down"),
-        NotifyState::ExtendTimeoutUsec(micros),
-    ]);
+    notify::send(Notification::Stopping(time));
 }
 
 /// Changes the status line.
 pub(super) fn status(status: &str) {
-    notify(&[NotifyState::Status(status)]);
+    notify::send(Notification::Status(status.to_owned()));
 }
 
 /// Feeds the watchdog.
 pub(super) fn alive() {
-    notify(&[NotifyState::Watchdog]);
+    notify::send(Notification::Alive);
 }
 
 /// Returns the time within which the watchdog must be fed, if there is one.
 pub(super) fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!("the service manager was not notified: {error}");
-    }
 }
 
 /// Sends the signals that arrive from now on.

@@ -366,14 +366,16 @@ fn once_runs_what_is_due_and_ends() {
     });
     assert!(!host.finished().is_empty());
     host.server.stop();
-    wait_for("a failure", SOON, || {
+    wait_for("a slot that waits for the server", SOON, || {
         let next = once();
-        let failed = next.json["slots"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|slot| slot["outcome"] == "failed");
-        assert_eq!(next.code == 1, failed, "{}{}", next.stdout, next.stderr);
-        failed
+        let stuck = next.json["stuck"].as_array().unwrap().clone();
+        let expected = i32::from(!stuck.is_empty());
+        assert_eq!(next.code, expected, "{}{}", next.stdout, next.stderr);
+        !stuck.is_empty()
     });
+    std::fs::rename(host.repository(), host.path("taken")).unwrap();
+    std::fs::write(host.repository(), "no directory").unwrap();
+    let next = once();
+    assert_eq!(next.code, 1, "{}{}", next.stdout, next.stderr);
+    assert_eq!(next.json["stuck"][0]["schedule"], "often");
 }

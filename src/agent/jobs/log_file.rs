@@ -108,7 +108,7 @@ fn end_of_line(bytes: &[u8], from: usize) -> usize {
 
 /// Returns the line in place of bytes that were left out. Its length is always the same.
 fn note(left_out: u64) -> String {
-    format!("[{left_out:>20} bytes left out here]\n")
+    format!("[left out here, in bytes: {left_out:>20}]\n")
 }
 
 #[cfg(test)]

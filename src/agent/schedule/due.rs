@@ -121,7 +121,7 @@ impl Look<'_, '_> {
     /// Returns the slots that are due and have no record. If there are very many, the oldest are counted in a mark.
     fn unrecorded(&mut self, newest: DateTime<Utc>) -> Result<Vec<DateTime<Utc>>, StoreError> {
         let table = &self.plan.table;
-        let mut slots = table.between(newest, self.env.now, MAX_SLOTS);
+        let mut slots = table.between(newest, self.env.due(), MAX_SLOTS);
         let excess = slots.len().saturating_sub(MAX_MISSED);
         if let Some(last) = excess.checked_sub(1).and_then(|at| slots.get(at)).copied() {
             let name = &self.plan.settings.name;
@@ -139,7 +139,7 @@ impl Look<'_, '_> {
         let mut open = open.into_iter().peekable();
         while let Some(one) = open.next() {
             let next = open.peek().map(|next| next.slot);
-            let newer = next.filter(|next| *next <= self.env.now);
+            let newer = next.filter(|next| *next <= self.env.due());
             match newer {
                 Some(newer) => {
                     let over = self.older(one, newer, &mut busy)?;
@@ -182,7 +182,7 @@ impl Look<'_, '_> {
             return Ok(());
         }
         let slot = one.slot;
-        if slot > now {
+        if slot > self.env.due() {
             return Ok(());
         }
         let late = self.plan.limit(slot).is_some_and(|limit| now > limit);

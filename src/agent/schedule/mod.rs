@@ -28,6 +28,6 @@ mod tests;
 pub(crate) mod timetable;
 
 pub(crate) use runner::{Access, Runner};
-pub(crate) use scheduler::Scheduler;
+pub(crate) use scheduler::{Done, Scheduler};
 pub(crate) use slot::{Begun, Outcome, ScheduleError, ScheduleStatus, SlotStatus};
 pub(crate) use timetable::{Timetable, TimetableError};

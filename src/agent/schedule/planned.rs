@@ -40,13 +40,24 @@ pub(super) struct Env<'a> {
     pub(super) mode: Mode,
 }
 
+impl Env<'_> {
+    /// Returns the time up to which slots are due.
+    pub(super) fn due(&self) -> DateTime<Utc> {
+        match self.mode {
+            Mode::Once(until) => until.min(self.now),
+            Mode::Daemon | Mode::Ending => self.now,
+        }
+    }
+}
+
 /// How far an agent goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     /// It runs slots until it is ended.
     Daemon,
-    /// It runs what is due.
-    Once,
+    /// It runs the slots up to this time. Later ones are left, because a schedule whose jobs take longer than its interval would
+    /// have no end.
+    Once(DateTime<Utc>),
     /// It ends: no slot is begun.
     Ending,
 }
@@ -314,7 +325,7 @@ impl Planned {
     /// Returns when this agent begins a slot at the earliest.
     pub(super) fn start_of(&self, slot: DateTime<Utc>, env: &Env<'_>) -> DateTime<Utc> {
         let jitter = match env.mode {
-            Mode::Once => TimeDelta::zero(),
+            Mode::Once(_) => TimeDelta::zero(),
             Mode::Daemon | Mode::Ending => delay::jitter(&self.settings, self.url(), slot),
         };
         let preference = delay::preference(&self.settings, env.access.server().as_ref());
@@ -367,6 +378,16 @@ impl Planned {
             }
             _ => "no agent was running, or none could run it".to_owned(),
         }
+    }
+
+    /// Returns what keeps this agent from the slots, unless an earlier one is still running.
+    pub(super) fn stuck(&self) -> Option<String> {
+        let outage = self.outage.as_ref().filter(|it| it.until.is_none());
+        if let Some(outage) = outage {
+            return Some(outage.error.clone());
+        }
+        let mut waits = self.waits.values().filter(|reason| *reason != BUSY);
+        waits.next_back().cloned()
     }
 
     /// Returns whether deletions after backups still run.

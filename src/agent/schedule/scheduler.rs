@@ -35,6 +35,16 @@ pub(crate) struct Scheduler {
     wake: Mutex<Cancel>,
 }
 
+/// What [`Scheduler::run_due`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Done {
+    /// The slots that are over, by the names of their schedules.
+    pub(crate) slots: Vec<(String, SlotStatus)>,
+    /// The schedules with slots that could not be begun, or of which it is unknown whether something is due, with the reason.
+    /// The next run tries them again.
+    pub(crate) stuck: Vec<(String, String)>,
+}
+
 impl Scheduler {
     /// Creates the scheduler of an agent. Nothing is read or begun yet.
     ///
@@ -90,22 +100,30 @@ impl Scheduler {
 
     /// Runs what is due now, waits for it, and returns what was recorded, for `lsnap agent --once`. A slot that another
     /// agent runs is not waited for.
-    pub(crate) fn run_due(&self, cancel: &Cancel) -> Vec<(String, SlotStatus)> {
+    pub(crate) fn run_due(&self, cancel: &Cancel) -> Done {
+        let until = self.clock.now();
         loop {
             let ending = cancel.is_cancelled();
-            let next = self.tick(if ending { Mode::Ending } else { Mode::Once });
+            let mode = match ending {
+                true => Mode::Ending,
+                false => Mode::Once(until),
+            };
+            let next = self.tick(mode);
             let waits = self.is_active() || (!ending && self.is_pending());
             if !waits {
-                return self.take_recorded();
+                return Done {
+                    slots: self.take_recorded(),
+                    stuck: self.stuck(),
+                };
             }
-            let until = next.min(self.clock.now() + POLL);
+            let again = next.min(self.clock.now() + POLL);
             // a cancelled one would not wait at all
             let wake = if ending {
                 Cancel::new()
             } else {
                 cancel.child()
             };
-            self.clock.wait_until(until, &wake);
+            self.clock.wait_until(again, &wake);
         }
     }
 
@@ -149,6 +167,13 @@ impl Scheduler {
             .locked()
             .iter()
             .any(|plan| plan.pending.is_some())
+    }
+
+    /// Returns what kept schedules from their slots.
+    fn stuck(&self) -> Vec<(String, String)> {
+        let plans = self.plans.locked();
+        let of = |plan: &Planned| Some((plan.settings.name.clone(), plan.stuck()?));
+        plans.iter().filter_map(of).collect()
     }
 
     fn take_recorded(&self) -> Vec<(String, SlotStatus)> {

@@ -7,6 +7,7 @@ use super::config::BackupConfig;
 use super::key_file::{PATIENCE, wait_for_key};
 use super::{Sidecar, USER, applier, calls};
 use crate::cancel::Cancel;
+use crate::counted::count;
 use crate::secret_file;
 use std::path::Path;
 use std::sync::Arc;
@@ -160,9 +161,12 @@ impl Work {
                 Stored::Unfinished | Stored::Finished => self.delete(&cancel).await,
             }
         });
-        let cleaned = cleaned
-            .await
-            .unwrap_or_else(|_| Err(format!("it took longer than {} seconds", CLEANUP.as_secs())));
+        let cleaned = cleaned.await.unwrap_or_else(|_| {
+            Err(format!(
+                "it took longer than {}",
+                count(CLEANUP.as_secs(), "second")
+            ))
+        });
         match cleaned {
             Ok(()) => self
                 .log

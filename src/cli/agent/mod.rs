@@ -13,7 +13,7 @@ use super::{Cli, Command, Context, human};
 use crate::agent::error::AgentError;
 use crate::agent::loaded::Loaded;
 use crate::agent::run;
-use crate::agent::schedule::{Outcome, SlotStatus};
+use crate::agent::schedule::{Done, Outcome, SlotStatus};
 use crate::agent::settings::{
     HttpSettings, Places, Program, ScheduledJob, Settings, SidecarSettings,
 };
@@ -102,6 +102,19 @@ enum Sub {
 pub(super) struct OnceDocument {
     /// The slots that were due, in the order of the schedules.
     slots: Vec<SlotDocument>,
+    /// The schedules with slots that could not be begun, or of which it is unknown whether something is due. The next run
+    /// tries them again.
+    stuck: Vec<StuckDocument>,
+}
+
+/// A schedule with a slot that could not be begun.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct StuckDocument {
+    /// The schedule.
+    schedule: String,
+    /// Why.
+    error: String,
 }
 
 /// A slot that was due.
@@ -144,25 +157,43 @@ pub(super) fn run(args: &Args, typed: &[OsString], context: &Context) -> Result<
 }
 
 fn once(loaded: Loaded, context: &Context) -> Result<(), Failure> {
-    let slots = run::run_once(loaded)?;
+    let Done { slots, stuck } = run::run_once(loaded)?;
     let failed = slots
         .iter()
         .filter(|(_, slot)| slot.outcome == Outcome::Failed)
         .count();
+    let stuck = stuck.into_iter();
     let document = OnceDocument {
         slots: slots.into_iter().map(slot_document).collect(),
+        stuck: stuck
+            .map(|(schedule, error)| StuckDocument { schedule, error })
+            .collect(),
     };
-    context.print(&document, |document| match document.slots.as_slice() {
-        [] => "nothing was due\n".to_owned(),
-        slots => slots.iter().map(line).collect(),
-    });
-    match failed {
-        0 => Ok(()),
-        failed => {
-            let message = format!("{} failed", count(failed, "slot"));
-            Err(Failure::with_code(ExitCode::Failed, message))
-        }
+    context.print(&document, text);
+    if failed == 0 && document.stuck.is_empty() {
+        return Ok(());
     }
+    let stuck = document.stuck.len();
+    let parts = [
+        (failed, "slot", "failed"),
+        (stuck, "schedule", "could not go on"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, noun, verb)| format!("{} {verb}", count(*number, noun)))
+        .collect();
+    Err(Failure::with_code(ExitCode::Failed, parts.join(", ")))
+}
+
+fn text(document: &OnceDocument) -> String {
+    if document.slots.is_empty() && document.stuck.is_empty() {
+        return "nothing was due\n".to_owned();
+    }
+    let slots = document.slots.iter().map(line);
+    let stuck = document.stuck.iter();
+    let stuck = stuck.map(|stuck| format!("{} waits: {}\n", stuck.schedule, stuck.error));
+    slots.chain(stuck).collect()
 }
 
 fn slot_document((schedule, slot): (String, SlotStatus)) -> SlotDocument {

@@ -42,8 +42,8 @@ pub enum SlotFault {
     },
     /// No agent has claimed the slot.
     #[error(
-        "the slot {slot} of the schedule {schedule} was not claimed: only an agent starts a backup for a slot; remove \
-         --slot"
+        "the slot {slot} of the schedule {schedule} was not claimed: only an agent starts a backup for a slot; run the \
+         backup without a slot"
     )]
     NotClaimed {
         /// The schedule.

@@ -3,7 +3,7 @@
 use super::world::{Agent, Shared, settings, time};
 use crate::agent::jobs::{JobKind, JobSpec, Origin, State};
 use crate::agent::schedule::planned::Mode;
-use crate::agent::schedule::{Outcome, Runner, ScheduleError, SlotStatus};
+use crate::agent::schedule::{Done, Outcome, Runner, ScheduleError, SlotStatus};
 use crate::agent::settings::{CatchUp, OnMissingBase, Prefer, ScheduleSettings, ScheduledJob};
 use crate::cancel::Cancel;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -503,6 +503,26 @@ fn a_request_runs_the_job_outside_its_slots() {
     );
 }
 
+/// Runs what is due, with a new agent.
+fn once(few: &mut Few, at: &str) -> Done {
+    few.restart(0);
+    few.shared.time.set(time(at));
+    let agent = &few.agents[0];
+    let scheduler = agent.scheduler.as_ref().unwrap();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                agent.jobs.work();
+                std::thread::yield_now();
+            }
+        });
+        let found = scheduler.run_due(&Cancel::new());
+        over.store(true, Ordering::SeqCst);
+        found
+    })
+}
+
 #[test]
 fn a_run_of_what_is_due_returns_the_outcomes() {
     let schedule = ScheduleSettings {
@@ -510,27 +530,11 @@ fn a_run_of_what_is_due_returns_the_outcomes() {
         ..hourly(ScheduledJob::Full)
     };
     let mut few = Few::new("2026-12-01T00:30:00Z", 1, schedule);
-    let once = |few: &mut Few, at: &str| {
-        few.restart(0);
-        few.shared.time.set(time(at));
-        let agent = &few.agents[0];
-        let scheduler = agent.scheduler.as_ref().unwrap();
-        let over = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !over.load(Ordering::SeqCst) {
-                    agent.jobs.work();
-                    std::thread::yield_now();
-                }
-            });
-            let found = scheduler.run_due(&Cancel::new());
-            over.store(true, Ordering::SeqCst);
-            found
-        })
-    };
-    assert_eq!(once(&mut few, "2026-12-01T00:30:00Z"), []);
+    assert_eq!(once(&mut few, "2026-12-01T00:30:00Z"), Done::default());
     let found = once(&mut few, "2026-12-01T02:30:00Z");
+    assert_eq!(found.stuck, []);
     let outcomes: Vec<_> = found
+        .slots
         .iter()
         .map(|(name, s)| (name.as_str(), s.outcome))
         .collect();
@@ -544,7 +548,35 @@ fn a_run_of_what_is_due_returns_the_outcomes() {
     assert_eq!(prune.1, expected);
     // nothing is due
     let at = few.shared.time.now() + TimeDelta::minutes(1);
-    assert_eq!(once(&mut few, &at.to_rfc3339()), []);
+    assert_eq!(once(&mut few, &at.to_rfc3339()), Done::default());
+}
+
+#[test]
+fn a_run_of_what_is_due_leaves_what_comes_while_it_runs() {
+    let schedule = settings("often", "*/2 * * * * *", ScheduledJob::Full);
+    let mut few = Few::new("2026-12-01T00:30:01Z", 1, schedule);
+    assert_eq!(once(&mut few, "2026-12-01T00:30:01Z"), Done::default());
+    // the job takes many intervals
+    let found = once(&mut few, "2026-12-01T00:30:03Z");
+    assert!(few.shared.time.now() > time("2026-12-01T00:30:10Z"));
+    let outcomes: Vec<_> = found.slots.iter().map(|(_, slot)| slot.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Succeeded]);
+}
+
+#[test]
+fn a_run_of_what_is_due_says_what_it_could_not_do() {
+    let mut few = Few::new("2026-12-01T00:30:00Z", 1, hourly(ScheduledJob::Full));
+    assert_eq!(once(&mut few, "2026-12-01T00:30:00Z"), Done::default());
+    few.shared.servers_down.store(true, Ordering::SeqCst);
+    let found = once(&mut few, "2026-12-01T01:30:00Z");
+    assert_eq!(found.slots, []);
+    assert!(
+        found.stuck[0].1.contains("the server could not be reached"),
+        "{found:?}"
+    );
+    few.shared.store.down.store(true, Ordering::SeqCst);
+    let found = once(&mut few, "2026-12-01T02:30:00Z");
+    assert_eq!((found.slots.len(), found.stuck.len()), (0, 1), "{found:?}");
 }
 
 #[test]
