@@ -288,7 +288,7 @@ impl Drop for Sandbox {
         }
         if std::thread::panicking() && !self.env.is_null() {
             let log = self.error_log();
-            let lines: Vec<&str> = log.lines().rev().take(25).collect();
+            let lines: Vec<&str> = log.lines().rev().take(80).collect();
             eprintln!("--- the end of the error log of {}:", self.name);
             lines.iter().rev().for_each(|line| eprintln!("{line}"));
         }
