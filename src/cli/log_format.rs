@@ -1,4 +1,5 @@
-//! The format of the log: in a job of the agent, each line begins with the id of the job.
+//! The format of the log. In a job of the agent, each line has the id of the job: text begins with it, JSON has it as the
+//! field `job`.
 
 use crate::agent::jobs::JOB_VARIABLE;
 use std::fmt;
@@ -7,7 +8,16 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// A format with the id of the job before each line.
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// Lines of text.
+    Text,
+    /// One JSON object a line, with `timestamp`, `level`, `message` and the fields of the event.
+    Json,
+}
+
+/// Text with the id of the job before each line.
 pub(super) struct WithJob<F> {
     format: F,
     job: Option<String>,
@@ -16,11 +26,7 @@ pub(super) struct WithJob<F> {
 impl<F> WithJob<F> {
     /// Reads the id from the environment.
     pub(super) fn new(format: F) -> Self {
-        // The agent makes ids of these characters; anything else isn't one.
-        let is_id = |id: &String| {
-            id.len() <= 40 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
-        let job = std::env::var(JOB_VARIABLE).ok().filter(is_id);
+        let job = job();
         Self { format, job }
     }
 }
@@ -42,4 +48,48 @@ where
         }
         self.format.format_event(context, writer, event)
     }
+}
+
+/// JSON objects with the id of the job.
+pub(super) struct JsonWithJob<F> {
+    format: F,
+    job: Option<String>,
+}
+
+impl<F> JsonWithJob<F> {
+    /// Reads the id from the environment.
+    pub(super) fn new(format: F) -> Self {
+        let job = job();
+        Self { format, job }
+    }
+}
+
+impl<S, N, F> FormatEvent<S, N> for JsonWithJob<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.format
+            .format_event(context, Writer::new(&mut line), event)?;
+        match (&self.job, line.strip_prefix('{')) {
+            // The id needs no escapes.
+            (Some(job), Some(rest)) => write!(writer, "{{\"job\":\"{job}\",{rest}"),
+            _ => writer.write_str(&line),
+        }
+    }
+}
+
+/// Returns the id of the job of this process. The agent makes ids of these characters; anything else isn't one.
+fn job() -> Option<String> {
+    let is_id =
+        |id: &String| id.len() <= 40 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    std::env::var(JOB_VARIABLE).ok().filter(is_id)
 }

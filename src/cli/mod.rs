@@ -100,6 +100,16 @@ struct Cli {
         help_heading = "General"
     )]
     progress: progress::Style,
+    /// The format of the log on standard error: lines of text, or one JSON object a line.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT",
+        help_heading = "General"
+    )]
+    log_format: log_format::LogFormat,
     /// Log more on standard error; give it twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "General")]
     verbose: u8,
@@ -202,7 +212,8 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
         _ => modes::Readers::Owner,
     });
     let is_agent = matches!(cli.command, Command::Agent(_));
-    start_log(cli.verbose + u8::from(is_agent && !cli.quiet), cli.quiet);
+    let verbose = cli.verbose + u8::from(is_agent && !cli.quiet);
+    start_log(verbose, cli.quiet, cli.log_format);
     let context = Context {
         json: cli.json,
         progress: if cli.quiet {
@@ -310,7 +321,7 @@ fn may_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn start_log(verbose: u8, quiet: bool) {
+fn start_log(verbose: u8, quiet: bool, format: log_format::LogFormat) {
     let level = match verbose {
         0 if quiet => "lsnap=error",
         0 => "lsnap=warn",
@@ -322,15 +333,26 @@ fn start_log(verbose: u8, quiet: bool) {
         .filter(|given| !given.is_empty());
     let given = given.and_then(|given| EnvFilter::try_new(given).ok());
     let filter = given.unwrap_or_else(|| EnvFilter::new(level));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| output::Log)
-        .with_ansi(std::io::stderr().is_terminal() && may_colour())
         // It would print them to standard error, and panic if that is closed.
         .log_internal_errors(false)
-        .with_target(false)
-        .map_event_format(log_format::WithJob::new)
-        .init();
+        .with_target(false);
+    match format {
+        log_format::LogFormat::Text => log
+            .with_ansi(std::io::stderr().is_terminal() && may_colour())
+            .map_event_format(log_format::WithJob::new)
+            .init(),
+        log_format::LogFormat::Json => log
+            .with_ansi(false)
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .map_event_format(log_format::JsonWithJob::new)
+            .init(),
+    }
 }
 
 #[cfg(test)]

@@ -310,6 +310,7 @@ fn an_agent_that_cannot_start_says_why() {
     let at = format!("127.0.0.1:{port}");
     let mut first = command();
     first.args(["agent", "--state-dir", &state, "--listen", &at]);
+    first.args(["--log-format", "json"]).env("LSNAP_JOB_ID", "a-1");
     let first: Running = spawn(first);
     wait_for("the agent", SOON, || {
         std::net::TcpStream::connect(&at).is_ok()
@@ -345,7 +346,18 @@ fn an_agent_that_cannot_start_says_why() {
     );
 
     kill_process(Pid::from_raw(first.pid() as i32).unwrap(), Signal::INT).unwrap();
-    assert_eq!(first.wait().code, 0);
+    let said = first.wait();
+    assert_eq!(said.code, 0);
+    let lines = said.stderr.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        assert_eq!(line["job"], "a-1");
+        line["message"].as_str().unwrap().to_owned()
+    });
+    let lines: Vec<String> = lines.collect();
+    assert!(
+        lines.iter().any(|line| line.contains("is ready")),
+        "{lines:?}"
+    );
     let status = lsnap(["agent", "status", "--json", "--listen", &at]);
     assert_eq!(status.error["kind"], "unreachable", "{}", status.error);
 }

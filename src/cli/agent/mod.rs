@@ -9,6 +9,7 @@ use super::config::{Configuration, environment, parsed, with_false};
 use super::exit::Failure;
 use super::exit_code::ExitCode;
 use super::job::host;
+use super::log_format::LogFormat;
 use super::{Cli, Command, Context, human};
 use crate::agent::error::AgentError;
 use crate::agent::loaded::Loaded;
@@ -268,7 +269,7 @@ fn load(typed: &[OsString]) -> Result<Loaded, String> {
 /// Parses the words of a call of this program, with the configuration of the agent.
 type Call = dyn Fn(&[String]) -> Result<Command, String> + Send + Sync;
 
-/// Returns the arguments that select the same configuration.
+/// Returns the arguments that select the same configuration and format of the log.
 fn general(cli: &Cli, configuration: &Configuration) -> Vec<String> {
     // The file that was read, also if it is a default one.
     let path = configuration.path().map(|path| {
@@ -277,7 +278,13 @@ fn general(cli: &Cli, configuration: &Configuration) -> Vec<String> {
     });
     let profile = cli.profile.iter().map(|name| format!("--profile={name}"));
     let unset = cli.unset.iter().map(|key| format!("--unset={key}"));
-    path.into_iter().chain(profile).chain(unset).collect()
+    let json = cli.log_format == LogFormat::Json;
+    let json = json.then(|| "--log-format=json".to_owned());
+    path.into_iter()
+        .chain(profile)
+        .chain(unset)
+        .chain(json)
+        .collect()
 }
 
 fn settings(

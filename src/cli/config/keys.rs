@@ -27,6 +27,7 @@ const PLACED: &[(&str, &str, &str)] = &[
     ("hook-success", "hooks", "success"),
     ("hook-failure", "hooks", "failure"),
     ("hook-timeout", "hooks", "timeout"),
+    ("log-format", "log", "format"),
     ("metrics-textfile", "metrics", "textfile"),
 ];
 
