@@ -310,7 +310,9 @@ fn an_agent_that_cannot_start_says_why() {
     let at = format!("127.0.0.1:{port}");
     let mut first = command();
     first.args(["agent", "--state-dir", &state, "--listen", &at]);
-    first.args(["--log-format", "json"]).env("LSNAP_JOB_ID", "a-1");
+    first
+        .args(["--log-format", "json"])
+        .env("LSNAP_JOB_ID", "a-1");
     let first: Running = spawn(first);
     wait_for("the agent", SOON, || {
         std::net::TcpStream::connect(&at).is_ok()

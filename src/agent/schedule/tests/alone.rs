@@ -509,18 +509,7 @@ fn once(few: &mut Few, at: &str) -> Done {
     few.shared.time.set(time(at));
     let agent = &few.agents[0];
     let scheduler = agent.scheduler.as_ref().unwrap();
-    let over = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::SeqCst) {
-                agent.jobs.work();
-                std::thread::yield_now();
-            }
-        });
-        let found = scheduler.run_due(&Cancel::new());
-        over.store(true, Ordering::SeqCst);
-        found
-    })
+    scheduler.run_due(&Cancel::new())
 }
 
 #[test]

@@ -83,10 +83,17 @@ impl Shared {
 }
 
 /// The clock of a host.
-#[derive(Debug)]
 pub(super) struct HostClock {
     pub time: SimTime,
     pub skew: TimeDelta,
+    /// The jobs that go on while the agent sleeps.
+    pub jobs: Arc<Jobs>,
+}
+
+impl std::fmt::Debug for HostClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostClock").finish_non_exhaustive()
+    }
 }
 
 impl Clock for HostClock {
@@ -98,6 +105,7 @@ impl Clock for HostClock {
         // a simulated sleep: the time moves for all
         let time = (time - self.skew).max(self.time.now() + TimeDelta::seconds(1));
         self.time.set(time);
+        self.jobs.work();
     }
 }
 
@@ -453,6 +461,7 @@ impl Agent {
         let clock = HostClock {
             time: shared.time.clone(),
             skew: self.skew,
+            jobs: self.jobs.clone(),
         };
         let scheduler = Scheduler::new(
             self.host.clone(),
