@@ -17,17 +17,18 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// Text with the id of the job before each line.
+/// A format to whose lines the id of the job is added.
 pub(super) struct WithJob<F> {
     format: F,
+    kind: LogFormat,
     job: Option<String>,
 }
 
 impl<F> WithJob<F> {
-    /// Reads the id from the environment.
-    pub(super) fn new(format: F) -> Self {
+    /// Reads the id from the environment. `format` writes lines of the kind `kind`.
+    pub(super) fn new(format: F, kind: LogFormat) -> Self {
         let job = job();
-        Self { format, job }
+        Self { format, kind, job }
     }
 }
 
@@ -43,46 +44,24 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if let Some(job) = &self.job {
-            write!(writer, "job={job} ")?;
-        }
-        self.format.format_event(context, writer, event)
-    }
-}
-
-/// JSON objects with the id of the job.
-pub(super) struct JsonWithJob<F> {
-    format: F,
-    job: Option<String>,
-}
-
-impl<F> JsonWithJob<F> {
-    /// Reads the id from the environment.
-    pub(super) fn new(format: F) -> Self {
-        let job = job();
-        Self { format, job }
-    }
-}
-
-impl<S, N, F> FormatEvent<S, N> for JsonWithJob<F>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-    F: FormatEvent<S, N>,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut line = String::new();
-        self.format
-            .format_event(context, Writer::new(&mut line), event)?;
-        match (&self.job, line.strip_prefix('{')) {
-            // The id needs no escapes.
-            (Some(job), Some(rest)) => write!(writer, "{{\"job\":\"{job}\",{rest}"),
-            _ => writer.write_str(&line),
+        let Some(job) = &self.job else {
+            return self.format.format_event(context, writer, event);
+        };
+        match self.kind {
+            LogFormat::Text => {
+                write!(writer, "job={job} ")?;
+                self.format.format_event(context, writer, event)
+            }
+            LogFormat::Json => {
+                let mut line = String::new();
+                let object = Writer::new(&mut line);
+                self.format.format_event(context, object, event)?;
+                match line.strip_prefix('{') {
+                    // The id needs no escapes.
+                    Some(rest) => write!(writer, "{{\"job\":\"{job}\",{rest}"),
+                    None => writer.write_str(&line),
+                }
+            }
         }
     }
 }

@@ -342,7 +342,7 @@ fn start_log(verbose: u8, quiet: bool, format: log_format::LogFormat) {
     match format {
         log_format::LogFormat::Text => log
             .with_ansi(std::io::stderr().is_terminal() && may_colour())
-            .map_event_format(log_format::WithJob::new)
+            .map_event_format(|text| log_format::WithJob::new(text, format))
             .init(),
         log_format::LogFormat::Json => log
             .with_ansi(false)
@@ -350,7 +350,7 @@ fn start_log(verbose: u8, quiet: bool, format: log_format::LogFormat) {
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
-            .map_event_format(log_format::JsonWithJob::new)
+            .map_event_format(|json| log_format::WithJob::new(json, format))
             .init(),
     }
 }
